@@ -1,0 +1,1 @@
+"""Ports, envelopes and one folder a back office."""

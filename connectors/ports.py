@@ -1,0 +1,93 @@
+"""What a connector is. Third parties implement these; the pull engine knows nothing else of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from types import TracebackType
+from typing import ClassVar, Literal, Protocol, Self
+
+from connectors.config import ConnectionConfig
+from connectors.envelopes import Page, SourceRecord
+from crm_core.ids import EntityType, ExternalId
+
+Shape = Mapping[str, "str | Shape | Sequence[Shape]"]
+"""The known fields of a record: name -> type word, an object's shape, or a list with the shape of its items.
+
+Type words: text, integer, number, boolean, instant, date, any. Mapping documents are checked against it.
+"""
+
+
+class Replication(StrEnum):
+    """How a stream can be read."""
+
+    FULL = "full"
+    """Only from end to end."""
+    INCREMENTAL = "incremental"
+    """Also from a watermark on, by a modification time."""
+    DELTA = "delta"
+    """Also by a change feed with an opaque token."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """What a connector says about one of its streams.
+
+    look_back: how far before the watermark an incremental read begins (late commits, clock skew, ties).
+    lists_everything: a full read returns every record that exists, so that what it does not return is gone.
+    """
+
+    replication: Replication
+    shape: Shape
+    look_back: timedelta = timedelta(0)
+    lists_everything: bool = True
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A connector as data: the registry, the command line, the documents and the kit read it."""
+
+    name: str
+    title: str
+    category: Literal["erp", "accounting", "crm"]
+    config: type[ConnectionConfig]
+    streams: Mapping[EntityType, StreamSpec]
+    docs: str
+    limits: str = ""
+    vendor_words: Mapping[str, str] = field(default_factory=dict)
+
+
+class SourceStream(Protocol):
+    """One readable entity of a connection."""
+
+    def pages(self, since: str | None, *, resume: str | None = None) -> Iterator[Page]:
+        """The records changed since a watermark, inclusive and with the stream's look-back; None = all of them.
+
+        Lazy: a page is fetched when asked for. `resume` is the token of the last page that was stored; the read goes
+        on behind it. A record that changes during the read is returned by this read or by the next one, never by
+        neither. Raises Transient, ConnectionBlocked or ProtocolViolation; what it returned before stays good.
+        """
+
+    def get(self, external_id: ExternalId) -> SourceRecord:
+        """One record by id. Raises RecordNotFound."""
+
+
+class Connector(Protocol):
+    """One configured connection to a back office. A context manager; used by one thread at a time."""
+
+    manifest: ClassVar[Manifest]
+
+    def __init__(self, config: ConnectionConfig) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+
+    def check(self) -> None:
+        """The cheapest call that proves address, credentials and rights. Raises what it finds."""
+
+    def stream(self, entity: EntityType) -> SourceStream:
+        """The stream of an entity. Raises ConfigurationFault for one that the manifest does not list."""

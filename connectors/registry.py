@@ -1,0 +1,39 @@
+"""Which connectors there are. Names are cheap; a connector's code is imported when it is first used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.metadata import entry_points
+
+from connectors.ports import Connector
+from crm_core.errors import ConfigurationFault, did_you_mean
+
+ENTRY_POINT_GROUP = "counterfoil.connectors"
+
+BUILT_IN: Mapping[str, str] = {
+    "business_central": "connectors.erp.business_central.connector:BusinessCentral",
+    "tryton": "connectors.erp.tryton.connector:Tryton",
+}
+
+
+def connector_names() -> list[str]:
+    """All names, ours and those of installed third parties, sorted."""
+    return sorted(set(BUILT_IN) | {point.name for point in entry_points(group=ENTRY_POINT_GROUP)})
+
+
+def get_connector(name: str) -> type[Connector]:
+    """The class of a connector. Raises ConfigurationFault that names the nearest known one."""
+    target = BUILT_IN.get(name)
+    if target is None:
+        for point in entry_points(group=ENTRY_POINT_GROUP):
+            if point.name == name:
+                target = point.value
+    if target is None:
+        raise ConfigurationFault(f"there is no connector {name!r}{did_you_mean(name, connector_names())}")
+    module, _, attribute = target.partition(":")
+    try:
+        found: type[Connector] = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationFault(f"connector {name!r} cannot be loaded from {target}: {error}") from error
+    return found

@@ -1,0 +1,1 @@
+"""How connectors reach their back office: HTTP, SOAP, OData, JSON-RPC."""

@@ -1,0 +1,1 @@
+"""The CRM model, its rules and its store."""

@@ -1,0 +1,97 @@
+"""A database by its URL: sessions for the page transaction, an SQLAlchemy engine for queries, migrations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crm_core.errors import ConfigurationFault, StoreFault
+from crm_core.store.session import Session
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+HEAD = "0001"
+"""The newest schema version; a test holds it against the migration scripts."""
+
+
+@dataclass(frozen=True)
+class Database:
+    """Where the CRM core is kept: `sqlite:///path/to/file` or `postgresql://user@host/name`."""
+
+    url: str
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith(("sqlite:///", "postgresql://")):
+            raise ConfigurationFault(
+                f"database {redacted(self.url)!r} is neither sqlite:///FILE nor postgresql://USER@HOST/NAME"
+            )
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it is a local file with one writer at a time."""
+        return self.url.startswith("sqlite:")
+
+    @property
+    def path(self) -> Path:
+        """The SQLite file."""
+        return Path(self.url.removeprefix("sqlite:///"))
+
+    def open(self, *, is_rehearsal: bool = False) -> Session:
+        """A new session. Raises StoreFault when the database cannot be reached."""
+        if self.is_sqlite:
+            from crm_core.store.sqlite import SqliteSession
+
+            if not self.path.parent.is_dir():
+                raise StoreFault(f"the folder of {self.path} does not exist")
+            return SqliteSession(self.path, is_rehearsal=is_rehearsal)
+        from crm_core.store.postgresql import PostgresSession  # psycopg is an optional dependency
+
+        return PostgresSession(self.url, is_rehearsal=is_rehearsal)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """For queries. SQLAlchemy is imported here, so that a pull does not wait for it."""
+        from sqlalchemy import create_engine
+
+        if self.is_sqlite:
+            return create_engine(self.url, connect_args={"timeout": 30})
+        return create_engine(self.url.replace("postgresql://", "postgresql+psycopg://", 1), pool_pre_ping=True)
+
+    def version(self) -> str | None:
+        """The schema version that is there; None for an empty database."""
+        session = self.open()
+        try:
+            rows = session.all("SELECT version_num FROM alembic_version")
+        except StoreFault as fault:
+            if "alembic_version" not in str(fault):
+                raise
+            return None
+        finally:
+            session.close()
+        return str(rows[0][0]) if rows else None
+
+    def upgrade(self) -> None:
+        """Bring the schema to HEAD; nothing to do costs one query. Raises StoreFault for a newer schema."""
+        version = self.version()
+        if version == HEAD:
+            return
+        if version is not None and version > HEAD:
+            raise StoreFault(f"the database has schema {version}, this release knows {HEAD}: use a newer release")
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        with self.engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+
+def redacted(url: str) -> str:
+    """The URL without its password."""
+    head, at, tail = url.rpartition("@")
+    scheme, slashes, user = head.partition("://")
+    return f"{scheme}{slashes}{user.partition(':')[0]}:***{at}{tail}" if at and ":" in user else url

@@ -1,0 +1,279 @@
+"""What one page of a pull reads and writes: bindings, entity rows, raw payloads. The hot path of the project.
+
+Every function takes a session and works for a whole page: one query or statement, never one per record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+import zstandard
+
+from crm_core.errors import StoreFault
+from crm_core.ids import CrmId, EntityType, ExternalId
+from crm_core.model.schema import Kind
+from crm_core.store.layout import EntityTable, table_of
+from crm_core.store.session import Row, Session, row_decoder, row_encoder
+
+Values = tuple[Any, ...]
+"""The values of one entity in the order of its schema; parts are tuples of such tuples."""
+
+
+class Binding(NamedTuple):
+    """A row of the cross-reference between a record and an entity."""
+
+    external_id: ExternalId
+    binding_id: int
+    crm_id: CrmId
+    fingerprint: bytes
+    mapping: str
+    version: str | None
+    payload_page: int | None
+    payload_index: int | None
+    deleted_at: Any
+
+
+_BINDING_COLUMNS = ", ".join(Binding._fields)
+
+
+def stamp(session: Session, moment: datetime | None) -> Any:
+    """A moment as this database's driver takes it."""
+    convert = session.encode(Kind.INSTANT)
+    return moment if moment is None or convert is None else convert(moment)
+
+
+def unstamp(session: Session, value: Any) -> datetime | None:
+    """A moment as the driver gave it."""
+    convert = session.decode(Kind.INSTANT)
+    made: datetime | None = value if value is None or convert is None else convert(value)
+    return made
+
+
+def get_moment(session: Session, value: Any) -> datetime:
+    """The moment in a column that is never null."""
+    moment = unstamp(session, value)
+    assert moment is not None
+    return moment
+
+
+def quoted(names: Iterable[str]) -> str:
+    """Column names for a statement; quoted, since `limit` is one of them."""
+    return ", ".join(f'"{name}"' for name in names)
+
+
+# -- bindings ---------------------------------------------------------------------------------------------------------
+
+
+def bindings_of(session: Session, stream_id: int, external_ids: Sequence[str]) -> dict[str, Row]:
+    """The bindings of these records as plain rows in the order of `Binding`, by external id."""
+    condition, keys = session.where_in("external_id", external_ids)
+    rows = session.all(
+        f"SELECT {_BINDING_COLUMNS} FROM bindings WHERE stream_id = ? AND {condition}", (stream_id, keys)
+    )
+    return {row[0]: row for row in rows}
+
+
+def bindings_of_crm(session: Session, stream_id: int, crm_ids: Sequence[int]) -> list[Binding]:
+    """The bindings of these entities in one stream."""
+    condition, keys = session.where_in("crm_id", crm_ids)
+    rows = session.all(
+        f"SELECT {_BINDING_COLUMNS} FROM bindings WHERE stream_id = ? AND {condition}", (stream_id, keys)
+    )
+    return [Binding(*row) for row in rows]
+
+
+def insert_bindings(session: Session, stream_id: int, bindings: Sequence[Binding]) -> None:
+    """New bindings. Raises StoreFault when one of the records is bound already."""
+    session.insert("bindings", ("stream_id", *Binding._fields), [(stream_id, *binding) for binding in bindings])
+
+
+def update_bindings(session: Session, stream_id: int, bindings: Sequence[Binding]) -> None:
+    """What a page learned about records that were bound before; a record seen again is no longer deleted."""
+    session.run_many(
+        "UPDATE bindings SET crm_id = ?, fingerprint = ?, mapping = ?, version = ?, payload_page = ?,"
+        " payload_index = ?, deleted_at = NULL WHERE stream_id = ? AND external_id = ?",
+        [
+            (b.crm_id, b.fingerprint, b.mapping, b.version, b.payload_page, b.payload_index, stream_id, b.external_id)
+            for b in bindings
+        ],
+    )
+
+
+def mark_deleted(session: Session, stream_id: int, external_ids: Sequence[str], moment: datetime) -> None:
+    """Tombstones."""
+    condition, keys = session.where_in("external_id", external_ids)
+    session.run(
+        f"UPDATE bindings SET deleted_at = ? WHERE stream_id = ? AND {condition}",
+        (stamp(session, moment), stream_id, keys),
+    )
+
+
+def crm_ids_of(session: Session, connection: str, entity: EntityType, tokens: Sequence[str]) -> dict[str, CrmId]:
+    """External ids of a connection's records -> the entities that they are bound to; absent ones are left out."""
+    condition, keys = session.where_in("b.external_id", tokens)
+    rows = session.all(
+        "SELECT b.external_id, b.crm_id FROM bindings b JOIN streams s ON s.id = b.stream_id"
+        f" WHERE s.connection = ? AND s.entity = ? AND b.deleted_at IS NULL AND {condition}",
+        (connection, entity.value, keys),
+    )
+    return dict(rows)
+
+
+def crm_ids_by_field(
+    session: Session, connection: str, entity: EntityType, field: str, values: Sequence[str]
+) -> dict[str, CrmId]:
+    """Natural keys -> entities of this connection that carry them; a key that two entities carry is left out."""
+    table = table_of(entity)
+    condition, keys = session.where_in(f'e."{field}"', values)
+    rows = session.all(
+        f'SELECT e."{field}", e.id FROM {table.name} e JOIN bindings b ON b.crm_id = e.id'
+        " JOIN streams s ON s.id = b.stream_id"
+        f" WHERE s.connection = ? AND s.entity = ? AND b.deleted_at IS NULL AND {condition}",
+        (connection, entity.value, keys),
+    )
+    found: dict[str, set[CrmId]] = {}
+    for value, crm_id in rows:
+        found.setdefault(value, set()).add(crm_id)
+    return {value: next(iter(ids)) for value, ids in found.items() if len(ids) == 1}
+
+
+# -- entities ---------------------------------------------------------------------------------------------------------
+
+
+class EntityWriter:
+    """Writes rows of one entity, and of its parts; the row functions are compiled once."""
+
+    def __init__(self, session: Session, entity: EntityType) -> None:
+        self.session, self.table = session, table_of(entity)
+        self._encode = row_encoder(session, self.table.columns)
+        self._encode_parts = [(part, row_encoder(session, part.columns)) for part in self.table.parts]
+        self._names = tuple(f'"{name}"' for name in ("id", *(column.name for column in self.table.columns)))
+
+    def insert(self, rows: Sequence[tuple[CrmId, Values]]) -> None:
+        """New entities with their ids."""
+        encode = self._encode
+        self.session.insert(self.table.name, self._names, [encode(crm_id, values) for crm_id, values in rows])
+        self._insert_parts(rows, {part.field for part in self.table.parts})
+
+    def update(self, rows: Sequence[tuple[CrmId, Values]], fields: Iterable[str]) -> None:
+        """Overwrite these fields of existing entities."""
+        chosen = set(fields)
+        columns = [column for column in self.table.columns if column.name in chosen]
+        if columns:
+            encode = row_encoder(self.session, columns)
+            assignments = ", ".join(f'"{column.name}" = ?' for column in columns)
+            self.session.run_many(
+                f"UPDATE {self.table.name} SET {assignments} WHERE id = ?",
+                [(*encode(crm_id, values)[1:], crm_id) for crm_id, values in rows],
+            )
+        parts = {part.field for part in self.table.parts} & chosen
+        for part in self.table.parts:
+            if part.field in parts:
+                condition, keys = self.session.where_in("parent_id", [crm_id for crm_id, _ in rows])
+                self.session.run(f"DELETE FROM {part.name} WHERE {condition}", (keys,))
+        self._insert_parts(rows, parts)
+
+    def _insert_parts(self, rows: Sequence[tuple[CrmId, Values]], fields: set[str]) -> None:
+        for part, encode in self._encode_parts:
+            if part.field not in fields:
+                continue
+            made = [
+                (crm_id, place, *encode(0, item)[1:])
+                for crm_id, values in rows
+                for place, item in enumerate(values[part.position])
+            ]
+            if made:
+                names = ("parent_id", "position", *(f'"{column.name}"' for column in part.columns))
+                self.session.insert(part.name, names, made)
+
+    def remove(self, crm_ids: Sequence[CrmId]) -> None:
+        """Take entities out, with their parts."""
+        for part in self.table.parts:
+            condition, keys = self.session.where_in("parent_id", crm_ids)
+            self.session.run(f"DELETE FROM {part.name} WHERE {condition}", (keys,))
+        condition, keys = self.session.where_in("id", crm_ids)
+        self.session.run(f"DELETE FROM {self.table.name} WHERE {condition}", (keys,))
+
+    def set_status(self, crm_ids: Sequence[CrmId], status: str) -> None:
+        """Say of entities that they are no longer in use."""
+        condition, keys = self.session.where_in("id", crm_ids)
+        self.session.run(f'UPDATE {self.table.name} SET "status" = ? WHERE {condition}', (status, keys))
+
+    def refresh_as_of(self, crm_ids: Sequence[CrmId], moment: datetime) -> None:
+        """These entities were looked at again and nothing else changed."""
+        condition, keys = self.session.where_in("id", crm_ids)
+        self.session.run(
+            f'UPDATE {self.table.name} SET "as_of" = ? WHERE {condition}', (stamp(self.session, moment), keys)
+        )
+
+
+def entity_values(session: Session, table: EntityTable, crm_ids: Sequence[int]) -> dict[CrmId, Values]:
+    """The stored values of these entities, in the order of their schema."""
+    condition, keys = session.where_in("id", crm_ids)
+    names = quoted(["id", *(column.name for column in table.columns)])
+    decode = row_decoder(session, table.columns)
+    width = len(table.columns) + len(table.parts)
+    found: dict[CrmId, list[Any]] = {}
+    for row in session.all(f"SELECT {names} FROM {table.name} WHERE {condition}", (keys,)):
+        values: list[Any] = [()] * width
+        for column, value in zip(table.columns, decode(row)[1:], strict=True):
+            values[column.position] = value
+        found[row[0]] = values
+    for part in table.parts:
+        condition, keys = session.where_in("parent_id", crm_ids)
+        names = quoted(["parent_id", *(column.name for column in part.columns)])
+        decode_part = row_decoder(session, part.columns)
+        rows: dict[int, list[Values]] = {}
+        for row in session.all(
+            f"SELECT {names} FROM {part.name} WHERE {condition} ORDER BY parent_id, position", (keys,)
+        ):
+            rows.setdefault(row[0], []).append(decode_part(row)[1:])
+        for crm_id, items in rows.items():
+            if crm_id in found:
+                found[CrmId(crm_id)][part.position] = tuple(items)
+    return {crm_id: tuple(values) for crm_id, values in found.items()}
+
+
+# -- raw payloads -----------------------------------------------------------------------------------------------------
+
+
+def pack_payloads(payloads: Sequence[bytes | msgspec.Raw]) -> bytes:
+    """JSON documents as one compressed JSON array. Compressing lets other threads run."""
+    return zstandard.ZstdCompressor(level=1).compress(b"[" + b",".join(payloads) + b"]")
+
+
+_split = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+def unpack_payloads(body: bytes) -> list[msgspec.Raw]:
+    """The JSON documents of one compressed array, each as bytes."""
+    return _split(zstandard.ZstdDecompressor().decompress(body))
+
+
+def insert_payload_page(
+    session: Session, page_id: int, stream_id: int, run_id: int, moment: datetime, live: int, body: bytes
+) -> None:
+    """Keep the payloads of one page; `live` records point to it."""
+    session.insert(
+        "payload_pages",
+        ("id", "stream_id", "run_id", "stored_at", "live", "body"),
+        [(page_id, stream_id, run_id, stamp(session, moment), live, body)],
+    )
+
+
+def release_payloads(session: Session, counts: Mapping[int, int]) -> None:
+    """Records point elsewhere now; a page that nobody points to goes."""
+    session.run_many("UPDATE payload_pages SET live = live - ? WHERE id = ?", [(n, page) for page, n in counts.items()])
+    condition, keys = session.where_in("id", list(counts))
+    session.run(f"DELETE FROM payload_pages WHERE live <= 0 AND {condition}", (keys,))
+
+
+def get_payload(session: Session, page_id: int, index: int) -> bytes:
+    """One kept payload. Raises StoreFault when it was removed."""
+    rows = session.all("SELECT body FROM payload_pages WHERE id = ?", (page_id,))
+    if not rows:
+        raise StoreFault(f"the raw payload page {page_id} is no longer kept")
+    return bytes(unpack_payloads(rows[0][0])[index])

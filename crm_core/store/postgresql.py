@@ -1,0 +1,122 @@
+"""The store's session on PostgreSQL: COPY in, arrays of keys, numeric columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import psycopg
+from psycopg.types.json import Jsonb, set_json_dumps, set_json_loads
+
+from crm_core.errors import StoreFault
+from crm_core.model.schema import Kind
+from crm_core.store.session import Row
+
+LOCK_SECONDS = 30
+
+_to_json = msgspec.json.Encoder(decimal_format="number")
+_from_json = msgspec.json.Decoder(float_hook=Decimal)
+
+_ENCODERS: dict[Kind, Callable[[Any], Any]] = {Kind.DOCUMENT: Jsonb}
+_DECODERS: dict[Kind, Callable[[Any], Any]] = {Kind.INSTANT: lambda moment: moment.astimezone(UTC)}
+
+
+class PostgresSession:
+    """A session on one PostgreSQL database."""
+
+    def __init__(self, url: str, *, is_rehearsal: bool = False) -> None:
+        self.is_rehearsal = is_rehearsal
+        try:
+            self._connection = psycopg.connect(url, autocommit=True, connect_timeout=10, application_name="counterfoil")
+            self._connection.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
+            if is_rehearsal:
+                self._connection.execute("BEGIN")
+        except psycopg.Error as error:
+            raise _fault(error) from error
+        set_json_dumps(_to_json.encode, self._connection)
+        set_json_loads(_from_json.decode, self._connection)
+
+    def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        try:
+            return self._connection.execute(_their(sql), parameters).fetchall()
+        except psycopg.Error as error:
+            raise _fault(error) from error
+
+    def stream(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[Row]:
+        try:
+            with self._connection.transaction(), self._connection.cursor(name="counterfoil_stream") as cursor:
+                cursor.itersize = 2_000
+                cursor.execute(_their(sql), parameters)
+                yield from cursor
+        except psycopg.Error as error:
+            raise _fault(error) from error
+
+    def run(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        try:
+            return self._connection.execute(_their(sql), parameters).rowcount
+        except psycopg.Error as error:
+            raise _fault(error) from error
+
+    def run_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.executemany(_their(sql), rows)
+        except psycopg.Error as error:
+            raise _fault(error) from error
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        try:
+            with (
+                self._connection.cursor() as cursor,
+                cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy,
+            ):
+                for row in rows:
+                    copy.write_row(row)
+        except psycopg.Error as error:
+            raise _fault(error) from error
+
+    def where_in(self, column: str, keys: Sequence[Any]) -> tuple[str, Any]:
+        return f"{column} = ANY(?)", list(keys)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        try:
+            with self._connection.transaction():
+                yield
+        except psycopg.Error as error:
+            raise _fault(error) from error
+
+    def encode(self, kind: Kind) -> Callable[[Any], Any] | None:
+        return _ENCODERS.get(kind)
+
+    def decode(self, kind: Kind) -> Callable[[Any], Any] | None:
+        return _DECODERS.get(kind)
+
+    def close(self) -> None:
+        if not self._connection.closed and self.is_rehearsal:
+            self._connection.execute("ROLLBACK")
+        self._connection.close()
+
+
+def _their(sql: str) -> str:
+    """Our statements use `?`, psycopg `%s`; neither sign occurs in them otherwise."""
+    return sql.replace("?", "%s")
+
+
+def _fault(error: psycopg.Error) -> StoreFault:
+    text = " ".join(str(error).split())
+    if isinstance(error, psycopg.errors.LockNotAvailable):
+        return StoreFault(
+            f"a row is locked by another process (waited {LOCK_SECONDS} s); nothing of this page was stored"
+        )
+    if isinstance(error, psycopg.errors.DiskFull):
+        return StoreFault(f"the database's disk is full ({text}); nothing of this page was stored")
+    if isinstance(error, psycopg.errors.UndefinedTable):
+        return StoreFault(f"{text}: this database has not been set up; run `counterfoil init`")
+    if isinstance(error, psycopg.OperationalError):
+        return StoreFault(f"PostgreSQL cannot be reached or dropped the connection: {text}")
+    return StoreFault(f"PostgreSQL: {text}")

@@ -1,0 +1,96 @@
+"""One database connection with the few operations that the page transaction is made of.
+
+SQLite and PostgreSQL differ in how many rows go in at once and how a list of keys is asked for; both differences
+live in their own file. Statements use `?`; values are what the driver of that database takes (see `encode`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Protocol
+
+from crm_core.model.schema import Kind
+from crm_core.store.layout import Column
+
+Row = tuple[Any, ...]
+
+
+class Session(Protocol):
+    """A connection to the store; used by one thread."""
+
+    is_rehearsal: bool
+    """A rehearsal writes inside one transaction that is rolled back at the end (`pull --dry-run`)."""
+
+    def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """Every row. Raises StoreFault."""
+
+    def stream(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[Row]:
+        """The rows as they are asked for, for results that do not fit in memory."""
+
+    def run(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """Execute; the number of rows it touched."""
+
+    def run_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Execute once for each row."""
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Insert many new rows as fast as this database can."""
+
+    def where_in(self, column: str, keys: Sequence[Any]) -> tuple[str, Any]:
+        """A condition and its one parameter: the column is one of the keys."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Write access from here on; commits at the end, rolls back on any error."""
+
+    def encode(self, kind: Kind) -> Callable[[Any], Any] | None:
+        """How a value of this kind is handed to the driver; None = as it is."""
+
+    def decode(self, kind: Kind) -> Callable[[Any], Any] | None:
+        """How a value of this kind comes back from the driver; None = as it is."""
+
+    def close(self) -> None: ...
+
+
+def row_encoder(session: Session, columns: Sequence[Column]) -> Callable[[int, Sequence[Any]], Row]:
+    """A function (id, mapped values) -> driver row, `(id, column, column, ...)`, compiled for these columns."""
+    made: Callable[[int, Sequence[Any]], Row] = _compiled(session.encode, columns, "lambda i, v: (i, {})")
+    return made
+
+
+def row_decoder(session: Session, columns: Sequence[Column]) -> Callable[[Row], Row]:
+    """A function driver row -> values, for `SELECT id, column, ...`; the id stays as it is."""
+    numbered = [Column(c.name, c.kind, c.is_nullable, n) for n, c in enumerate(columns, start=1)]
+    made: Callable[[Row], Row] = _compiled(session.decode, numbered, "lambda v: (v[0], {})")
+    return made
+
+
+def _compiled(converter: Callable[[Kind], Any], columns: Sequence[Column], template: str) -> Any:
+    names: dict[str, Any] = {}
+    cells = []
+    for column in columns:
+        value = f"v[{column.position}]"
+        convert = converter(column.kind)
+        if convert is not None:
+            names[f"as_{column.kind.value}"] = convert
+            value = f"(None if {value} is None else as_{column.kind.value}({value}))"
+        cells.append(value + ", ")
+    return eval(template.format("".join(cells)), names)  # noqa: S307 - made of column positions, no data
+
+
+def plain_number(value: Decimal) -> str:
+    """A decimal as text without loss and without an exponent."""
+    text = str(value)
+    return format(value, "f") if "E" in text else text
+
+
+def plain_instant(value: datetime) -> str:
+    """Fixed width, so that text order is time order."""
+    return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if value.microsecond else value.strftime("%Y-%m-%dT%H:%M:%S.000000Z")
+
+
+def plain_date(value: date) -> str:
+    """ISO 8601."""
+    return value.isoformat()

@@ -1,0 +1,136 @@
+"""The store's session on SQLite: WAL, one writer at a time, exact decimals as text."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime
+from decimal import Decimal
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from crm_core.errors import StoreFault
+from crm_core.model.schema import Kind
+from crm_core.store.session import Row, plain_date, plain_instant, plain_number
+
+BUSY_SECONDS = 30.0
+_PARAMETERS_AT_ONCE = 32_000  # SQLite's own bound is 32,766
+
+_to_json = msgspec.json.Encoder(decimal_format="number")
+_from_json = msgspec.json.Decoder(float_hook=Decimal)
+
+_ENCODERS: dict[Kind, Callable[[Any], Any]] = {
+    Kind.NUMBER: plain_number,
+    Kind.INSTANT: plain_instant,
+    Kind.DATE: plain_date,
+    Kind.DOCUMENT: lambda value: _to_json.encode(value).decode() if value else "{}",
+}
+_DECODERS: dict[Kind, Callable[[Any], Any]] = {
+    Kind.NUMBER: Decimal,
+    Kind.INSTANT: datetime.fromisoformat,
+    Kind.DATE: date.fromisoformat,
+    Kind.DOCUMENT: lambda value: _from_json.decode(value),
+    Kind.BOOLEAN: bool,
+}
+
+
+class SqliteSession:
+    """A session on one SQLite file."""
+
+    def __init__(self, path: Path | str, *, is_rehearsal: bool = False, busy_seconds: float = BUSY_SECONDS) -> None:
+        self.is_rehearsal = is_rehearsal
+        try:
+            # isolation_level None: we say BEGIN ourselves, at once with the right to write
+            self._connection = sqlite3.connect(
+                str(path), timeout=busy_seconds, isolation_level=None, check_same_thread=False, cached_statements=256
+            )
+            for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "cache_size=-16000"):
+                self._connection.execute(f"PRAGMA {pragma}")
+            if is_rehearsal:
+                self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            raise _fault(error) from error
+
+    def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        try:
+            return self._connection.execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise _fault(error) from error
+
+    def stream(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[Row]:
+        try:
+            yield from self._connection.execute(sql, parameters)
+        except sqlite3.Error as error:
+            raise _fault(error) from error
+
+    def run(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        try:
+            return self._connection.execute(sql, parameters).rowcount
+        except sqlite3.Error as error:
+            raise _fault(error) from error
+
+    def run_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        try:
+            self._connection.executemany(sql, rows)
+        except sqlite3.Error as error:
+            raise _fault(error) from error
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Many rows in one statement: SQLite then works through them without coming back for each."""
+        head = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "
+        one = f"({', '.join('?' * len(columns))})"
+        at_once = min(500, _PARAMETERS_AT_ONCE // len(columns))
+        try:
+            start = 0
+            if len(rows) >= at_once:
+                many = head + ", ".join([one] * at_once)
+                while start + at_once <= len(rows):
+                    self._connection.execute(many, tuple(chain.from_iterable(rows[start : start + at_once])))
+                    start += at_once
+            if start < len(rows):
+                self._connection.executemany(head + one, rows[start:])
+        except sqlite3.Error as error:
+            raise _fault(error) from error
+
+    def where_in(self, column: str, keys: Sequence[Any]) -> tuple[str, Any]:
+        return f"{column} IN (SELECT value FROM json_each(?))", _to_json.encode(keys).decode()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        self.run("SAVEPOINT page" if self.is_rehearsal else "BEGIN IMMEDIATE")
+        try:
+            yield
+            self.run("RELEASE page" if self.is_rehearsal else "COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                for statement in ("ROLLBACK TO page", "RELEASE page") if self.is_rehearsal else ("ROLLBACK",):
+                    self._connection.execute(statement)
+            raise
+
+    def encode(self, kind: Kind) -> Callable[[Any], Any] | None:
+        return _ENCODERS.get(kind)
+
+    def decode(self, kind: Kind) -> Callable[[Any], Any] | None:
+        return _DECODERS.get(kind)
+
+    def close(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+        self._connection.close()
+
+
+def _fault(error: sqlite3.Error) -> StoreFault:
+    text = str(error)
+    if "locked" in text or "busy" in text:
+        return StoreFault(
+            f"the database is locked by another process (waited {BUSY_SECONDS:g} s); nothing of this page was stored"
+        )
+    if "full" in text or "I/O" in text:
+        return StoreFault(f"the disk is full or failing ({text}); nothing of this page was stored")
+    if "no such table" in text:
+        return StoreFault(f"{text}: this database has not been set up; run `counterfoil init`")
+    return StoreFault(f"SQLite: {text}")

@@ -1,0 +1,283 @@
+"""What the engine keeps about itself: ids, streams, checkpoints, runs, leases."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+import zstandard
+
+from crm_core.errors import LeaseUnavailable
+from crm_core.ids import ConnectionName, EntityType
+from crm_core.model.schema import Kind
+from crm_core.store.page import get_moment, stamp, unstamp
+from crm_core.store.session import Session
+
+LEASE_DURATION = timedelta(seconds=120)
+
+
+def allocate_ids(session: Session, name: str, count: int) -> int:
+    """The first of `count` new ids of a kind. Ids are never used twice; a rolled-back page leaves a gap or none."""
+    session.run("INSERT INTO id_blocks (name, next_id) VALUES (?, 1) ON CONFLICT (name) DO NOTHING", (name,))
+    rows = session.all("UPDATE id_blocks SET next_id = next_id + ? WHERE name = ? RETURNING next_id", (count, name))
+    return int(rows[0][0]) - count
+
+
+def stream_id_of(session: Session, connection: ConnectionName, entity: EntityType) -> int:
+    """The number of a connection's stream; given at first use."""
+    found = session.all("SELECT id FROM streams WHERE connection = ? AND entity = ?", (connection, entity.value))
+    if found:
+        return int(found[0][0])
+    with session.transaction():
+        new = allocate_ids(session, "streams", 1)
+        session.run(
+            "INSERT INTO streams (id, connection, entity) VALUES (?, ?, ?) ON CONFLICT (connection, entity) DO NOTHING",
+            (new, connection, entity.value),
+        )
+    return int(
+        session.all("SELECT id FROM streams WHERE connection = ? AND entity = ?", (connection, entity.value))[0][0]
+    )
+
+
+# -- checkpoints ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How far a stream was read.
+
+    watermark: the highest source position safely stored. While `is_reading`, a read that began `since` (None = full)
+    goes on at `resume`; `seen` marks the bindings that a full read met so far.
+    """
+
+    watermark: str | None = None
+    is_reading: bool = False
+    since: str | None = None
+    resume: str | None = None
+    seen: bytes | None = None
+
+
+def find_checkpoint(session: Session, stream_id: int) -> Checkpoint:
+    """The checkpoint of a stream; an empty one before its first page."""
+    rows = session.all(
+        "SELECT watermark, is_reading, since, resume, seen FROM checkpoints WHERE stream_id = ?", (stream_id,)
+    )
+    if not rows:
+        return Checkpoint()
+    watermark, is_reading, since, resume, seen = rows[0]
+    return Checkpoint(
+        watermark,
+        bool(is_reading),
+        since,
+        resume,
+        None if seen is None else zstandard.ZstdDecompressor().decompress(seen),
+    )
+
+
+def save_checkpoint(session: Session, stream_id: int, checkpoint: Checkpoint, run_id: int, moment: datetime) -> None:
+    """Part of the page's transaction: the position is kept exactly when the page is."""
+    seen = None if checkpoint.seen is None else zstandard.ZstdCompressor(level=1).compress(checkpoint.seen)
+    session.run(
+        "INSERT INTO checkpoints (stream_id, watermark, is_reading, since, resume, seen, run_id, updated_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (stream_id) DO UPDATE SET watermark = excluded.watermark,"
+        " is_reading = excluded.is_reading, since = excluded.since, resume = excluded.resume, seen = excluded.seen,"
+        " run_id = excluded.run_id, updated_at = excluded.updated_at",
+        (
+            stream_id,
+            checkpoint.watermark,
+            checkpoint.is_reading,
+            checkpoint.since,
+            checkpoint.resume,
+            seen,
+            run_id,
+            stamp(session, moment),
+        ),
+    )
+
+
+# -- runs -------------------------------------------------------------------------------------------------------------
+
+_encode_json = msgspec.json.Encoder(decimal_format="number").encode
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One execution of a job."""
+
+    id: int
+    job: str
+    connection: str
+    kind: str
+    status: str
+    started_at: datetime
+    finished_at: datetime | None
+    report: Mapping[str, Any]
+    error: str | None
+    approved_at: datetime | None
+
+
+_RUN_COLUMNS = "id, job, connection, kind, status, started_at, finished_at, report, error, approved_at"
+
+
+def start_run(session: Session, job: str, connection: str, kind: str, moment: datetime) -> int:
+    """A new run. Runs of this job that never ended were killed, and are called so now."""
+    with session.transaction():
+        run_id = allocate_ids(session, "runs", 1)
+        session.run(
+            "UPDATE runs SET status = 'interrupted', finished_at = ? WHERE job = ? AND status = 'running'",
+            (stamp(session, moment), job),
+        )
+        session.run(
+            "INSERT INTO runs (id, job, connection, kind, status, started_at, report)"
+            " VALUES (?, ?, ?, ?, 'running', ?, ?)",
+            (run_id, job, connection, kind, stamp(session, moment), document(session, {})),
+        )
+    return run_id
+
+
+def update_run(session: Session, run_id: int, report: Mapping[str, Any]) -> None:
+    """What a run has done so far; part of the page's transaction."""
+    session.run("UPDATE runs SET report = ? WHERE id = ?", (document(session, dict(report)), run_id))
+
+
+def finish_run(
+    session: Session, run_id: int, status: str, moment: datetime, report: Mapping[str, Any], error: str | None
+) -> None:
+    """The end of a run."""
+    session.run(
+        "UPDATE runs SET status = ?, finished_at = ?, report = ?, error = ? WHERE id = ?",
+        (status, stamp(session, moment), document(session, dict(report)), error, run_id),
+    )
+
+
+def approve_run(session: Session, run_id: int, moment: datetime) -> bool:
+    """Let the job of a held run go on; False when there is no such held run."""
+    with session.transaction():
+        return (
+            session.run(
+                "UPDATE runs SET approved_at = ? WHERE id = ? AND status = 'held'", (stamp(session, moment), run_id)
+            )
+            == 1
+        )
+
+
+def list_runs(session: Session, *, job: str | None = None, limit: int = 20) -> list[Run]:
+    """The newest runs first."""
+    where, parameters = ("WHERE job = ?", [job]) if job else ("", [])
+    rows = session.all(
+        f"SELECT {_RUN_COLUMNS} FROM runs {where} ORDER BY id DESC LIMIT ?",
+        (*parameters, limit),
+    )
+    decode = session.decode(Kind.DOCUMENT)
+    runs = []
+    for run_id, job_name, connection, kind, status, started, finished, report, error, approved in rows:
+        runs.append(
+            Run(
+                run_id,
+                job_name,
+                connection,
+                kind,
+                status,
+                get_moment(session, started),
+                unstamp(session, finished),
+                decode(report) if decode else report,
+                error,
+                unstamp(session, approved),
+            )
+        )
+    return runs
+
+
+def document(session: Session, value: dict[str, Any]) -> Any:
+    """A JSON object as the driver takes it."""
+    encode = session.encode(Kind.DOCUMENT)
+    return encode(value) if encode else value
+
+
+# -- leases -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Lease:
+    """The right to run a job. The token grows with every owner, so that one who lost it is told."""
+
+    name: str
+    token: int
+
+    def renew(self, session: Session, moment: datetime) -> None:
+        """Part of each page's transaction. Raises LeaseUnavailable when somebody else has taken over."""
+        touched = session.run(
+            "UPDATE leases SET expires_at = ? WHERE name = ? AND token = ?",
+            (stamp(session, moment + LEASE_DURATION), self.name, self.token),
+        )
+        if touched != 1:
+            raise LeaseUnavailable(f"job {self.name!r}: another process has taken over; this page was not stored")
+
+    def release(self, session: Session, moment: datetime) -> None:
+        """Let the next one in at once."""
+        with session.transaction():
+            session.run(
+                "UPDATE leases SET expires_at = ? WHERE name = ? AND token = ?",
+                (stamp(session, moment - timedelta(seconds=1)), self.name, self.token),
+            )
+
+
+def take_lease(session: Session, name: str, moment: datetime) -> Lease:
+    """Become the one process that runs this job. Raises LeaseUnavailable naming the one that does.
+
+    A lease whose process is dead on this machine is taken over at once; elsewhere when it expires.
+    """
+    me = owner_of_this_process()
+    with session.transaction():
+        session.run(
+            "INSERT INTO leases (name, token, owner, expires_at) VALUES (?, 0, ?, ?) ON CONFLICT (name) DO NOTHING",
+            (name, me, stamp(session, moment - timedelta(seconds=1))),
+        )
+        # PostgreSQL takes the row lock here; SQLite's transaction has the whole file already
+        session.run("UPDATE leases SET token = token WHERE name = ?", (name,))
+        token, owner, expires_at = session.all("SELECT token, owner, expires_at FROM leases WHERE name = ?", (name,))[0]
+        expires = unstamp(session, expires_at)
+        if expires is not None and expires > moment and not is_dead_here(owner):
+            raise LeaseUnavailable(
+                f"job {name!r} is being run by {owner.rpartition(':')[0]}; its lease ends {expires:%H:%M:%S} UTC"
+                " unless it is renewed"
+            )
+        session.run(
+            "UPDATE leases SET token = ?, owner = ?, expires_at = ? WHERE name = ?",
+            (token + 1, me, stamp(session, moment + LEASE_DURATION), name),
+        )
+    return Lease(name, token + 1)
+
+
+def owner_of_this_process() -> str:
+    """`host:pid:start`, so that a later process with the same pid is told from this one."""
+    return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"
+
+
+def is_dead_here(owner: str) -> bool:
+    """Whether the owner was a process of this machine that is no more. False when that cannot be known."""
+    host, _, rest = owner.partition(":")
+    pid, _, started = rest.partition(":")
+    if host != socket.gethostname() or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return started != _started(int(pid))
+
+
+def _started(pid: int) -> str:
+    """When a process started, in the kernel's ticks; empty where there is no /proc."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""

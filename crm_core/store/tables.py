@@ -1,0 +1,201 @@
+"""The tables as SQLAlchemy sees them: for migrations and for queries. Statements of the pull's hot path stand in
+`page.py`, `letters.py` and `state.py` as text; tests run all of them on both databases.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from crm_core.ids import EntityType
+from crm_core.model.schema import Kind
+from crm_core.store import layout
+from crm_core.store.types import Day, Document, ExactNumber, Instant
+
+metadata = MetaData()
+
+_TYPES: dict[Kind, Any] = {
+    Kind.TEXT: Text(),
+    Kind.INTEGER: Integer(),
+    Kind.NUMBER: ExactNumber(),
+    Kind.BOOLEAN: Boolean(),
+    Kind.INSTANT: Instant(),
+    Kind.DATE: Day(),
+    Kind.DOCUMENT: Document(),
+    Kind.REFERENCE: BigInteger(),
+}
+
+_INDEXED: dict[EntityType, tuple[tuple[str, ...], ...]] = {
+    EntityType.PRODUCT: (("code",), ("barcode",)),
+    EntityType.PRICE: (("product_id", "price_list_id"),),
+    EntityType.STOCK_LEVEL: (("product_id",),),
+    EntityType.ACCOUNT: (("code",), ("tax_id",), ("email",)),
+    EntityType.CONTACT: (("account_id",), ("email",)),
+    EntityType.CREDIT: (("account_id",),),
+    EntityType.ORDER: (("account_id",), ("number",), ("reference",)),
+    EntityType.INVOICE: (("account_id",), ("number",)),
+    EntityType.PAYMENT: (("account_id",), ("invoice_id",)),
+}
+
+
+def _column(column: layout.Column) -> Column[Any]:
+    return Column(column.name, _TYPES[column.kind], nullable=column.is_nullable)
+
+
+def _entity_table(shape: layout.EntityTable) -> Table:
+    """Ids come from `id_blocks`; references carry no database constraint: records arrive in any order."""
+    return Table(
+        shape.name,
+        metadata,
+        Column("id", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=False),
+        *(_column(column) for column in shape.columns),
+        *(Index(f"ix_{shape.name}_{'_'.join(names)}", *names) for names in _INDEXED.get(shape.entity, ())),
+    )
+
+
+def _part_table(shape: layout.PartTable) -> Table:
+    return Table(
+        shape.name,
+        metadata,
+        Column("parent_id", BigInteger(), primary_key=True, autoincrement=False),
+        Column("position", Integer(), primary_key=True, autoincrement=False),
+        *(_column(column) for column in shape.columns),
+    )
+
+
+ENTITIES: dict[EntityType, Table] = {entity: _entity_table(layout.table_of(entity)) for entity in EntityType}
+PARTS: dict[EntityType, dict[str, Table]] = {
+    entity: {part.field: _part_table(part) for part in layout.table_of(entity).parts} for entity in EntityType
+}
+
+id_blocks = Table(
+    "id_blocks", metadata, Column("name", Text, primary_key=True), Column("next_id", BigInteger, nullable=False)
+)
+
+streams = Table(
+    "streams",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("connection", Text, nullable=False),
+    Column("entity", Text, nullable=False),
+    UniqueConstraint("connection", "entity", name="uq_streams"),
+)
+
+bindings = Table(
+    "bindings",
+    metadata,
+    Column("stream_id", Integer, primary_key=True, autoincrement=False),
+    Column("external_id", Text, primary_key=True),
+    Column("binding_id", BigInteger, nullable=False),
+    Column("crm_id", BigInteger, nullable=False),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("mapping", Text, nullable=False),
+    Column("version", Text),
+    Column("payload_page", BigInteger),
+    Column("payload_index", Integer),
+    Column("deleted_at", Instant()),
+    Index("ix_bindings_crm_id", "stream_id", "crm_id"),
+    sqlite_with_rowid=False,
+)
+
+payload_pages = Table(
+    "payload_pages",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=False),
+    Column("stream_id", Integer, nullable=False),
+    Column("run_id", BigInteger, nullable=False),
+    Column("stored_at", Instant(), nullable=False),
+    Column("live", Integer, nullable=False, comment="records of it that a binding still points to"),
+    Column("body", LargeBinary, nullable=False, comment="zstd of a JSON array of payloads"),
+    Index("ix_payload_pages_stream_id", "stream_id"),
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("stream_id", Integer, primary_key=True, autoincrement=False),
+    Column("watermark", Text, comment="highest source position safely stored"),
+    Column("is_reading", Boolean, nullable=False, comment="a read was begun and not ended"),
+    Column("since", Text, comment="the watermark that this read began from; null = a full read"),
+    Column("resume", Text, comment="where this read goes on"),
+    Column("seen", LargeBinary, comment="zstd of a bitmap of binding ids seen by this full read"),
+    Column("run_id", BigInteger, nullable=False),
+    Column("updated_at", Instant(), nullable=False),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=False),
+    Column("job", Text, nullable=False),
+    Column("connection", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("started_at", Instant(), nullable=False),
+    Column("finished_at", Instant()),
+    Column("report", Document(), nullable=False),
+    Column("error", Text),
+    Column("approved_at", Instant(), comment="a person let a held run go on"),
+    CheckConstraint("status IN ('running', 'succeeded', 'partial', 'held', 'failed', 'interrupted')", name="ck_status"),
+    Index("ix_runs_job", "job", "started_at"),
+)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=False),
+    Column("stream_id", Integer, nullable=False),
+    Column("external_id", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("field", Text),
+    Column("message", Text, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("version", Text),
+    Column("link", Text, comment="a person's choice for a doubtful match: a CRM id, or `new`"),
+    Column("candidates", Text, comment="CRM ids of a doubtful match, comma-separated"),
+    Column("attempts", Integer, nullable=False),
+    Column("run_id", BigInteger, nullable=False),
+    Column("first_at", Instant(), nullable=False),
+    Column("last_at", Instant(), nullable=False),
+    CheckConstraint("status IN ('open', 'resolved', 'discarded')", name="ck_dead_letter_status"),
+    Index("ix_dead_letters_record", "stream_id", "external_id"),
+)
+
+deferred = Table(
+    "deferred",
+    metadata,
+    Column("stream_id", Integer, primary_key=True, autoincrement=False),
+    Column("external_id", Text, primary_key=True),
+    Column("payload", LargeBinary, nullable=False),
+    Column("version", Text),
+    Column("waits_entity", Text, nullable=False),
+    Column("waits_for", Text, nullable=False),
+    Column("field", Text),
+    Column("run_id", BigInteger, nullable=False),
+    Column("since", Instant(), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Index("ix_deferred_waits", "waits_entity", "waits_for"),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("token", BigInteger, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("expires_at", Instant(), nullable=False),
+)

@@ -1,0 +1,1 @@
+"""Mapping documents, their compiler and their workbench."""

@@ -1,0 +1,1 @@
+"""What runs: pull, replay, dead letters, and the operations that faces call."""

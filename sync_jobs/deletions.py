@@ -1,0 +1,108 @@
+"""Records that are gone from the back office: told by it (tombstones), or found missing by a complete full read.
+
+What becomes of the entity depends on what it is: a product, account or warehouse becomes inactive, an order or
+invoice cancelled; a price, a stock level, a credit or a payment that no longer exists is taken out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from crm_core.clock import Clock
+from crm_core.errors import MassChangeHeld
+from crm_core.ids import EntityType
+from crm_core.store import letters as letter_store
+from crm_core.store import page as page_store
+from crm_core.store import state
+from crm_core.store.letters import NewLetter
+from crm_core.store.page import EntityWriter
+from crm_core.store.session import Session
+from sync_jobs.decisions import PullPolicy, breaks_deletion_guard
+from sync_jobs.seen import SeenBindings
+
+_CANCELLED = {EntityType.ORDER, EntityType.INVOICE}
+_AT_ONCE = 1000
+
+
+def bury(session: Session, writer: EntityWriter, stream_id: int, external_ids: Sequence[str], moment: datetime) -> int:
+    """Within a transaction: these records are gone. Returns how many of them were known and alive."""
+    rows = page_store.bindings_of(session, stream_id, external_ids)
+    alive = [binding for binding in (page_store.Binding(*row) for row in rows.values()) if binding.deleted_at is None]
+    if not alive:
+        return 0
+    crm_ids = [binding.crm_id for binding in alive]
+    if not writer.table.has_status:
+        writer.remove(crm_ids)
+    else:
+        writer.set_status(crm_ids, "cancelled" if writer.table.entity in _CANCELLED else "inactive")
+    page_store.mark_deleted(session, stream_id, [binding.external_id for binding in alive], moment)
+    letter_store.settle(session, stream_id, [binding.external_id for binding in alive], moment)
+    return len(alive)
+
+
+def sweep(
+    session: Session,
+    writer: EntityWriter,
+    stream_id: int,
+    seen: SeenBindings,
+    *,
+    policy: PullPolicy | None,
+    lease: state.Lease,
+    clock: Clock,
+) -> int:
+    """Bury every bound record that a complete full read did not meet. Raises MassChangeHeld, having buried none.
+
+    policy: None when a person has approved it.
+    """
+    known = 0
+    missing: list[str] = []
+    for binding_id, external_id in session.stream(
+        "SELECT binding_id, external_id FROM bindings WHERE stream_id = ? AND deleted_at IS NULL", (stream_id,)
+    ):
+        known += 1
+        if binding_id not in seen:
+            missing.append(external_id)
+    if policy is not None and breaks_deletion_guard(len(missing), known, policy):
+        raise MassChangeHeld(
+            f"{len(missing)} of {known} known {writer.table.entity.value} records are gone from the back office;"
+            " nothing was deleted"
+        )
+    gone = 0
+    for start in range(0, len(missing), _AT_ONCE):
+        with session.transaction():
+            now = clock()
+            lease.renew(session, now)
+            gone += bury(session, writer, stream_id, missing[start : start + _AT_ONCE], now)
+    return gone
+
+
+def bury_cycles(session: Session, connection: str, run_id: int, moment: datetime) -> int:
+    """Waiting records that wait for each other would wait for ever: they become dead letters that name the circle."""
+    waiting = {(d.entity.value, d.external_id): d for d in letter_store.list_deferrals(session, connection=connection)}
+    buried = 0
+    for start in list(waiting):
+        path = [start]
+        while path[-1] in waiting:
+            deferral = waiting[path[-1]]
+            path.append((deferral.waits_entity, deferral.waits_for))
+            if path[-1] in path[:-1]:
+                break
+        if len(path) < 2 or path[-1] != start:
+            continue
+        text = " -> ".join(f"{entity} {key}" for entity, key in path)
+        deferral = waiting[start]
+        stream_id = state.stream_id_of(session, deferral.connection, deferral.entity)
+        letter = NewLetter(
+            deferral.external_id,
+            "reference_cycle",
+            f"the records refer to each other in a circle: {text}",
+            deferral.payload,
+            deferral.field,
+            deferral.version,
+        )
+        with session.transaction():
+            letter_store.add_letters(session, stream_id, [letter], run_id, moment)
+            letter_store.stop_waiting(session, stream_id, [deferral.external_id])
+        buried += 1
+    return buried

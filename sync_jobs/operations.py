@@ -1,0 +1,184 @@
+"""The verbs that the command line and the HTTP face call. Each opens what it needs and closes it again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+
+from crm_core.errors import CounterfoilError, ErrorBudgetExceeded, MassChangeHeld, StoreFault
+from crm_core.ids import EntityType
+from crm_core.store import letters as letter_store
+from crm_core.store import state
+from crm_core.store.letters import DeadLetter
+from crm_core.store.session import Session
+from sync_jobs.bootstrap import Hub, connected, entities_of, mapping_of
+from sync_jobs.decisions import Decision
+from sync_jobs.pull import Puller
+from sync_jobs.replay import replay_letters, replay_payloads
+from sync_jobs.report import Listener, RunReport, SilentListener
+
+
+def pull(
+    hub: Hub,
+    job_name: str,
+    *,
+    entities: Sequence[EntityType] | None = None,
+    full: bool = False,
+    is_rehearsal: bool = False,
+    listener: Listener | None = None,
+) -> RunReport:
+    """Pull a job. A run that was stopped or killed goes on where it was; its report says how it ended.
+
+    is_rehearsal: everything is done inside one transaction that is rolled back, so that the listener's changes are
+    exactly what a pull would write. Raises ConfigurationFault, LeaseUnavailable, and what stops the connection, after
+    the run is recorded.
+    """
+    job = hub.settings.get_job(job_name)
+    connection = hub.settings.get_connection(job.connection)
+    chosen = entities_of(job, connection)
+    if entities is not None:
+        chosen = [entity for entity in chosen if entity in entities]
+
+    def work(puller: Puller) -> None:
+        for entity in chosen:
+            puller.pull(entity, full=full)
+
+    return _run(hub, job_name, "full pull" if full else "pull", chosen, work, listener, is_rehearsal=is_rehearsal)
+
+
+def replay(hub: Hub, job_name: str, *, listener: Listener | None = None, is_rehearsal: bool = False) -> RunReport:
+    """Map every kept record again that an older mapping version made. The back office is not called."""
+    job = hub.settings.get_job(job_name)
+    chosen = entities_of(job, hub.settings.get_connection(job.connection))
+
+    def work(puller: Puller) -> None:
+        for entity in chosen:
+            replay_payloads(puller, entity)
+
+    return _run(hub, job_name, "replay", chosen, work, listener, is_rehearsal=is_rehearsal)
+
+
+def replay_dead_letters(
+    hub: Hub, letters: Sequence[DeadLetter], *, listener: Listener | None = None
+) -> list[RunReport]:
+    """Map the payloads of these letters again; a run for each job whose connection they belong to."""
+    reports = []
+    for connection in dict.fromkeys(letter.connection for letter in letters):
+        mine = [letter for letter in letters if letter.connection == connection]
+        wanted = {letter.entity for letter in mine}
+        job_name = _job_for(hub, connection, wanted)
+        chosen = entities_of(hub.settings.get_job(job_name), hub.settings.get_connection(connection))
+
+        def work(puller: Puller, mine: list[DeadLetter] = mine) -> None:
+            replay_letters(puller, mine)
+
+        reports.append(_run(hub, job_name, "dead letters", chosen, work, listener))
+    return reports
+
+
+def _job_for(hub: Hub, connection: str, wanted: set[EntityType]) -> str:
+    settings = hub.settings.get_connection(connection)
+    jobs = [job for job in hub.settings.jobs.values() if job.connection == connection]
+    jobs.sort(key=lambda job: -len(wanted & set(entities_of(job, settings))))
+    return jobs[0].name
+
+
+def _run(
+    hub: Hub,
+    job_name: str,
+    kind: str,
+    entities: list[EntityType],
+    work: Callable[[Puller], None],
+    listener: Listener | None,
+    *,
+    is_rehearsal: bool = False,
+) -> RunReport:
+    """Lease, run record, work, end of the run record: the frame of everything that takes records in."""
+    job = hub.settings.get_job(job_name)
+    with opened(hub, is_rehearsal=is_rehearsal) as session:
+        lease = state.take_lease(session, job_name, hub.clock())
+        try:
+            is_approved = _was_approved(session, job_name)
+            run_id = state.start_run(session, job_name, job.connection, kind, hub.clock())
+            report = RunReport(run_id, job_name, job.connection)
+            failure: BaseException | None = None
+            try:
+                with connected(hub, job, entities) as (_, streams):
+                    puller = Puller(
+                        session,
+                        job.connection,
+                        streams,
+                        job.policy,
+                        hub.clock,
+                        listener or SilentListener(),
+                        lease,
+                        report,
+                        is_approved=is_approved,
+                    )
+                    work(puller)
+            except BaseException as error:
+                failure = error
+                raise
+            finally:
+                # a database that has just failed cannot keep the end of the run: the first error counts
+                with suppress(StoreFault) if failure is not None else nullcontext():
+                    _finish(session, hub, report, failure)
+        finally:
+            with suppress(StoreFault):
+                lease.release(session, hub.clock())
+    return report
+
+
+def _finish(session: Session, hub: Hub, report: RunReport, failure: BaseException | None) -> None:
+    if failure is None:
+        is_partial = report.total(Decision.DEAD) + report.total(Decision.DEFERRED) > 0
+        report.status = "partial" if is_partial else "succeeded"
+    elif isinstance(failure, MassChangeHeld | ErrorBudgetExceeded):
+        report.status, report.error = "held", str(failure)
+    elif isinstance(failure, KeyboardInterrupt):
+        report.status, report.error = "interrupted", "stopped by the user"
+    else:
+        report.status = "failed"
+        report.error = str(failure) if isinstance(failure, CounterfoilError) else f"{type(failure).__name__}: {failure}"
+    with session.transaction():
+        state.finish_run(session, report.run_id, report.status, hub.clock(), report.as_data(), report.error)
+
+
+def _was_approved(session: Session, job_name: str) -> bool:
+    """Whether the job's last run was held and a person let it go on: then this run is not held again."""
+    runs = state.list_runs(session, job=job_name, limit=1)
+    return bool(runs) and runs[0].status == "held" and runs[0].approved_at is not None
+
+
+@contextmanager
+def opened(hub: Hub, *, is_rehearsal: bool = False) -> Iterator[Session]:
+    """A session on the hub's database."""
+    session = hub.database.open(is_rehearsal=is_rehearsal)
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+def outdated_records(hub: Hub, job_name: str) -> dict[EntityType, int]:
+    """How many records were made by an older version of their mapping: `counterfoil mapping replay` brings them up."""
+    job = hub.settings.get_job(job_name)
+    connection = hub.settings.get_connection(job.connection)
+    found: dict[EntityType, int] = {}
+    with opened(hub) as session:
+        for entity in entities_of(job, connection):
+            version = mapping_of(connection, entity).version
+            stream_id = state.stream_id_of(session, job.connection, entity)
+            count = session.all(
+                "SELECT count(*) FROM bindings WHERE stream_id = ? AND mapping <> ? AND deleted_at IS NULL",
+                (stream_id, version),
+            )[0][0]
+            if count:
+                found[entity] = int(count)
+    return found
+
+
+def get_letters(hub: Hub, ids: Sequence[int]) -> list[DeadLetter]:
+    """These dead letters. Raises StoreFault for one that does not exist."""
+    with opened(hub) as session:
+        return [letter_store.get_letter(session, letter_id) for letter_id in ids]

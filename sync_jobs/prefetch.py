@@ -1,0 +1,76 @@
+"""Pages are fetched ahead of the one being stored: the network and the database work at the same time.
+
+At most two pages wait, so memory stays bounded by the page whatever the size of the catalogue.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from connectors.envelopes import Page
+from sync_jobs.fingerprint import Payload
+
+PAGES_AHEAD = 2
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedPage:
+    """A page with the fingerprints of its records, in their order."""
+
+    page: Page
+    fingerprints: list[bytes]
+
+
+def fetched_ahead(
+    pages: Iterator[Page], fingerprint: Callable[[Payload], bytes], connection_lock: threading.Lock
+) -> Iterator[FetchedPage]:
+    """The pages with their fingerprints, read by a thread of its own. Its error is raised here, in its place.
+
+    The lock is held while a page is being fetched: a connection is used by one thread at a time.
+    """
+    waiting: queue.Queue[Any] = queue.Queue(maxsize=PAGES_AHEAD)
+    stopped = threading.Event()
+    end = object()
+
+    def put(item: Any) -> bool:
+        while not stopped.is_set():
+            try:
+                waiting.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def work() -> None:
+        try:
+            while True:
+                with connection_lock:
+                    if stopped.is_set():
+                        return
+                    page = next(pages, None)
+                if page is None:
+                    put(end)
+                    return
+                prints = [fingerprint(record.payload) for record in page.records]
+                if not put(FetchedPage(page, prints)):
+                    return
+        except BaseException as error:  # noqa: BLE001 - handed over to the thread that asked for the pages
+            put(error)
+
+    thread = threading.Thread(target=work, name="counterfoil-prefetch", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item = waiting.get()
+            if item is end:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stopped.set()
+        thread.join(timeout=60)

@@ -1,0 +1,251 @@
+"""`counterfoil.toml`: where the CRM is kept, which connections there are, which jobs run over them.
+
+    [store]
+    url = "sqlite:///counterfoil.sqlite"
+
+    [connections.erp]
+    connector = "tryton"
+    url = "http://127.0.0.1:8000"
+    password = "${TRYTON_PASSWORD}"            # a secret is never written here: ${VARIABLE} or ${keyring:service/user}
+
+    [connections.erp.mappings]
+    product = "mappings/product.yaml"          # instead of the shipped one; it may extend it
+
+    [jobs.catalogue]
+    connection = "erp"
+    entities = ["unit_group", "product"]       # all that the connector has, when left out
+    guard = { deleted_share = 0.1 }            # see PullPolicy
+
+A connection without a job has one of its own name, which pulls everything.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from connectors.config import ConnectionConfig
+from connectors.ports import Connector
+from connectors.registry import get_connector
+from crm_core.errors import ConfigurationFault, did_you_mean
+from crm_core.ids import ConnectionName, EntityType
+from sync_jobs.decisions import PullPolicy
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+FILE_NAME = "counterfoil.toml"
+PREFIX = "COUNTERFOIL_"
+
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionSettings:
+    """One configured back office. `options` still holds `${...}`: secrets are looked up when it is opened."""
+
+    name: ConnectionName
+    connector: str
+    options: Mapping[str, Any] = field(repr=False)
+    mappings: Mapping[EntityType, Path]
+
+
+@dataclass(frozen=True, slots=True)
+class JobSettings:
+    """One job: which entities of which connection, and when it stops for a person."""
+
+    name: str
+    connection: ConnectionName
+    entities: tuple[EntityType, ...] | None
+    policy: PullPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The whole file."""
+
+    file: Path
+    store_url: str = field(repr=False)
+    connections: Mapping[ConnectionName, ConnectionSettings]
+    jobs: Mapping[str, JobSettings]
+
+    def get_connection(self, name: str) -> ConnectionSettings:
+        """Raises ConfigurationFault that names the nearest one."""
+        if name not in self.connections:
+            raise ConfigurationFault(f"there is no connection {name!r}{did_you_mean(name, self.connections)}")
+        return self.connections[ConnectionName(name)]
+
+    def get_job(self, name: str) -> JobSettings:
+        """Raises ConfigurationFault that names the nearest one."""
+        if name not in self.jobs:
+            raise ConfigurationFault(f"there is no job {name!r}{did_you_mean(name, self.jobs)}")
+        return self.jobs[name]
+
+
+def find_file(start: Path | None = None) -> Path:
+    """COUNTERFOIL_CONFIG, or counterfoil.toml here or in a folder above. Raises ConfigurationFault for neither."""
+    named = os.environ.get(f"{PREFIX}CONFIG")
+    if named:
+        return Path(named)
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / FILE_NAME).is_file():
+            return folder / FILE_NAME
+    raise ConfigurationFault(f"no {FILE_NAME} here or in a folder above; `counterfoil init` writes one")
+
+
+def load_settings(file: Path) -> Settings:
+    """Read and check the file; nothing is opened. Raises ConfigurationFault that names the key and the nearest one."""
+    try:
+        data = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationFault(f"{file}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationFault(f"{file.name}: {error}") from error
+    _only(data, ("store", "connections", "jobs"), file.name)
+    store = _table(data, "store", file.name)
+    _only(store, ("url",), f"{file.name} [store]")
+    url = expanded(str(store.get("url", "sqlite:///counterfoil.sqlite")), "store.url")
+    if url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
+        url = f"sqlite:///{file.parent.resolve() / url.removeprefix('sqlite:///')}"
+    connections = {
+        ConnectionName(name): _connection(ConnectionName(name), table, file)
+        for name, table in _table(data, "connections", file.name).items()
+    }
+    jobs = {name: _job(name, table, connections, file) for name, table in _table(data, "jobs", file.name).items()}
+    served = {job.connection for job in jobs.values()}
+    for name in connections:
+        if name not in served and name not in jobs:
+            jobs[name] = JobSettings(name, name, None, PullPolicy())
+    return Settings(file, url, connections, jobs)
+
+
+def _connection(name: ConnectionName, table: Any, file: Path) -> ConnectionSettings:
+    place = f"{file.name} [connections.{name}]"
+    if not isinstance(table, dict):
+        raise ConfigurationFault(f"{place} is not a table")
+    options = dict(table)
+    connector = options.pop("connector", None)
+    if not isinstance(connector, str):
+        raise ConfigurationFault(f"{place}: `connector` is missing")
+    mappings = {
+        _entity(entity, f"{place} mappings"): (file.parent / str(path)).resolve()
+        for entity, path in (options.pop("mappings", None) or {}).items()
+    }
+    known = get_connector(connector).manifest.config.model_fields
+    _only(options, (*known, "mappings"), place)
+    return ConnectionSettings(name, connector, options, mappings)
+
+
+def _job(name: str, table: Any, connections: Mapping[ConnectionName, Any], file: Path) -> JobSettings:
+    place = f"{file.name} [jobs.{name}]"
+    if not isinstance(table, dict):
+        raise ConfigurationFault(f"{place} is not a table")
+    _only(table, ("connection", "entities", "guard"), place)
+    connection = table.get("connection")
+    if connection not in connections:
+        raise ConfigurationFault(
+            f"{place}: there is no connection {connection!r}{did_you_mean(str(connection), connections)}"
+        )
+    entities = table.get("entities")
+    chosen = None if entities is None else tuple(_entity(entity, place) for entity in entities)
+    guard = table.get("guard") or {}
+    known = {item.name: type(getattr(PullPolicy(), item.name)) for item in fields(PullPolicy)}
+    _only(guard, known, f"{place} guard")
+    for key, value in guard.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+            raise ConfigurationFault(f"{place} guard: {key} must be a number from 0 up, not {value!r}")
+    return JobSettings(name, ConnectionName(connection), chosen, PullPolicy(**guard))
+
+
+def open_connector(settings: ConnectionSettings) -> Connector:
+    """The connector of a connection with its secrets filled in; nothing is called yet. Raises ConfigurationFault."""
+    from pydantic import ValidationError
+
+    kind = get_connector(settings.connector)
+    place = f"connections.{settings.name}"
+    try:
+        config = kind.manifest.config.model_validate(_expanded(settings.options, place))
+    except ValidationError as error:
+        raise ConfigurationFault(f"{place}: {describe_validation(error, kind.manifest.config)}") from None
+    return kind(config)
+
+
+def describe_validation(error: ValidationError, model: type[ConnectionConfig]) -> str:
+    """What pydantic found, in one line, without the values (they may be secrets)."""
+    texts = []
+    for item in error.errors(include_input=False, include_url=False):
+        name = ".".join(str(part) for part in item["loc"])
+        text = f"{name}: {item['msg'].removeprefix('Value error, ')}"
+        if item["type"] == "extra_forbidden":
+            text = f"unknown key {name!r}{did_you_mean(name, model.model_fields)}"
+        texts.append(text)
+    return "; ".join(texts)
+
+
+def expanded(text: str, place: str) -> str:
+    """`${NAME}` from the environment, `${keyring:service/user}` from the keyring. Raises ConfigurationFault."""
+
+    def look_up(found: re.Match[str]) -> str:
+        name = found.group(1)
+        if name.startswith("keyring:"):
+            return _from_keyring(name.removeprefix("keyring:"), place)
+        value = os.environ.get(name)
+        if value is None:
+            raise ConfigurationFault(f"{place}: the environment has no variable {name}{did_you_mean(name, _ours())}")
+        return value
+
+    return _VARIABLE.sub(look_up, text)
+
+
+def _ours() -> list[str]:
+    return [name for name in os.environ if any(word in name for word in ("PASSWORD", "SECRET", "KEY", "TOKEN", PREFIX))]
+
+
+def _from_keyring(name: str, place: str) -> str:
+    service, slash, user = name.partition("/")
+    if not slash:
+        raise ConfigurationFault(f"{place}: write ${{keyring:SERVICE/USER}}, not ${{keyring:{name}}}")
+    try:
+        import keyring
+    except ImportError as error:
+        raise ConfigurationFault(f"{place}: the keyring needs `pip install counterfoil[keyring]`") from error
+    secret: str | None = keyring.get_password(service, user)
+    if secret is None:
+        raise ConfigurationFault(f"{place}: the keyring has no entry {service}/{user}")
+    return secret
+
+
+def _expanded(value: Any, place: str) -> Any:
+    if isinstance(value, str):
+        return expanded(value, place)
+    if isinstance(value, Mapping):
+        return {key: _expanded(item, f"{place}.{key}") for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expanded(item, place) for item in value]
+    return value
+
+
+def _entity(name: str, place: str) -> EntityType:
+    try:
+        return EntityType(name)
+    except ValueError:
+        raise ConfigurationFault(f"{place}: there is no entity {name!r}{did_you_mean(str(name), EntityType)}") from None
+
+
+def _table(data: Mapping[str, Any], key: str, place: str) -> dict[str, Any]:
+    value = data.get(key, {})
+    if not isinstance(value, dict):
+        raise ConfigurationFault(f"{place}: [{key}] is not a table")
+    return value
+
+
+def _only(data: Mapping[str, Any], known: Sequence[str] | Mapping[str, Any], place: str) -> None:
+    for key in data:
+        if key not in known:
+            raise ConfigurationFault(f"{place}: unknown key {key!r}{did_you_mean(key, known)}")

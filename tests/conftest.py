@@ -1,0 +1,97 @@
+"""Fixtures that every tier shares: both databases, a clock that tests own."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.postgres import PostgresUnavailable, running_postgres
+from bench.postgres import Server as PostgresServer
+from crm_core.store.database import Database
+
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _loopback_only() -> Iterator[None]:
+    """A test that reaches for the network would pass here and fail elsewhere: it fails here."""
+    original = socket.socket.connect
+
+    def connect(self: socket.socket, address: Any) -> None:
+        if isinstance(address, tuple) and address[0] not in _LOOPBACK:
+            raise AssertionError(f"a test tried to reach {address[0]}")
+        original(self, address)
+
+    socket.socket.connect = connect  # type: ignore[method-assign, assignment]
+    yield
+    socket.socket.connect = original  # type: ignore[method-assign]
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One PostgreSQL for the session, from a wheel or from COUNTERFOIL_TEST_POSTGRES_URL."""
+    try:
+        with running_postgres(fsync=False) as server:
+            yield server
+    except PostgresUnavailable as reason:
+        pytest.skip(f"no PostgreSQL: {reason}")
+
+
+@pytest.fixture(scope="session")
+def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated database without records; copied for each test, since migrating takes longer than most of them."""
+    path = tmp_path_factory.mktemp("empty") / "counterfoil.sqlite"
+    made = Database(f"sqlite:///{path}")
+    made.upgrade()
+    made.engine.dispose()
+    session = made.open()
+    session.run("PRAGMA wal_checkpoint(TRUNCATE)")
+    session.close()
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path, empty_sqlite: Path) -> Iterator[Database]:
+    """An empty store with the newest schema, on each of the two databases."""
+    if request.param == "sqlite":
+        yield Database(f"sqlite:///{shutil.copy(empty_sqlite, tmp_path / 'counterfoil.sqlite')}")
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    with server.fresh_database() as fresh:
+        made = Database(fresh.conninfo)
+        made.upgrade()
+        yield made
+        made.engine.dispose()
+
+
+@pytest.fixture
+def sqlite_database(tmp_path: Path, empty_sqlite: Path) -> Database:
+    """An empty store on SQLite, for what does not depend on the database."""
+    return Database(f"sqlite:///{shutil.copy(empty_sqlite, tmp_path / 'counterfoil.sqlite')}")
+
+
+class TestClock:
+    """A clock that moves only when told to."""
+
+    __test__ = False
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **parts: float) -> None:
+        self.now += timedelta(**parts)
+
+
+@pytest.fixture
+def clock() -> TestClock:
+    """Nine in the morning, UTC."""
+    return TestClock()

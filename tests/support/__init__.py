@@ -1,0 +1,1 @@
+"""Small real-shaped parts that several tests use."""
