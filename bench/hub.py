@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-from bench.data import FIELDS
+
 from connectors.config import ConnectionConfig
 from connectors.envelopes import Page, SourceRecord
 from connectors.ports import Replication, Shape, StreamSpec
@@ -30,11 +30,19 @@ from mappings.compiler import compile_mapping
 from mappings.documents import load_document
 from sync_jobs.decisions import PullPolicy
 from sync_jobs.process import tuned_for_throughput
-from sync_jobs.pull import PulledStream, Puller
+from sync_jobs.pull import Puller
 from sync_jobs.report import RunReport, SilentListener
+from sync_jobs.stream_run import PulledStream
 
 MAPPING = Path(__file__).with_name("product.yaml")
-SHAPE: Shape = dict.fromkeys(FIELDS, "any")
+SHAPE: Shape = dict.fromkeys(
+    (
+        *("id", "number", "displayName", "displayName2", "type", "itemCategoryCode", "blocked", "gtin", "inventory"),
+        *("unitPrice", "priceIncludesTax", "unitCost", "taxGroupCode", "baseUnitOfMeasureCode", "salesUnit"),
+        *("postingGroup", "vendor", "netWeight", "leadTime", "createdDateTime", "lastModifiedDateTime"),
+    ),
+    "any",
+)
 
 
 class StaticItems:

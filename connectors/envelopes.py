@@ -28,10 +28,14 @@ class SourceRecord(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class UnreadableRecord:
-    """A record that cannot even be told by its id (no id, not an object). It becomes a dead letter."""
+    """A record that nobody can parse (invalid UTF-8, no object, no id). It becomes a dead letter.
+
+    external_id: where it can be told all the same. A full read without it cannot say what is missing.
+    """
 
     payload: bytes
     reason: str
+    external_id: ExternalId | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from crm_core.errors import InvalidValue, MappingFault, UnmappedCode, UnresolvedReference
 from crm_core.ids import EntityType
-from mappings.converters import Absent, Unmapped
+from mappings.converters import Absent, Unmapped, to_plain
 from mappings.operations import Refusal, short
 from mappings.paths import Name, Path
 from mappings.plan import Agreement, DocumentRule, FieldRule, PartsRule, Plan, ValueRule
@@ -55,7 +55,7 @@ class Careful:
                     key: self._value(entry, entry.label, record, record, 0, resolve)
                     for key, entry in rule.entries.items()
                 }
-                return found if rule.keeps_null else {key: value for key, value in found.items() if value is not None}
+                return {key: value for key, value in found.items() if value is not None}
             case PartsRule():
                 return self._parts(rule, record, resolve)
 
@@ -107,7 +107,7 @@ class Careful:
 
     def _value(self, rule: ValueRule, label: str, record: Any, item: Any, position: int, resolve: Resolve) -> Any:
         source = ", ".join(path.text for path in rule.paths)
-        value = rule.constant
+        value = to_plain(rule.constant) if isinstance(rule.constant, dict) else rule.constant
         if not rule.is_constant:
             try:
                 raw = self._read(rule.label, rule.source, record, item, position)

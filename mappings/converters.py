@@ -20,6 +20,7 @@ Converter = Callable[[Any], Any]
 SMALLEST_INTEGER, LARGEST_INTEGER = -(2**63), 2**63 - 1
 MAX_TEXT_LENGTH = 10_000
 UNIX_FORMATS = {"unix_seconds": 1, "unix_milliseconds": 1000}
+_read_moment = datetime.fromisoformat
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EMPTY_IS_NULL = (Kind.TEXT, Kind.REFERENCE, Kind.INSTANT, Kind.DATE, None)
 
@@ -255,9 +256,9 @@ def _instant(zone: tzinfo | None, form: str | None) -> Converter:
 
 def to_instant(value: Any) -> datetime:
     """An ISO-8601 date and time with a zone, as UTC; more than six digits of a second are cut."""
-    if type(value) is str and len(value) > 15 and value[4] == "-":
+    if type(value) is str and len(value) > 15 and value[4] == value[7] == "-":
         try:
-            moment = datetime.fromisoformat(value)
+            moment = _read_moment(value)
         except ValueError as error:
             raise Refusal(f"{short(value)} is not a date and time: {error}") from None
         return moment if moment.tzinfo is UTC else _in_utc(moment, None, value)

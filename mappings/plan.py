@@ -53,12 +53,11 @@ class ValueRule:
 
 @dataclass(frozen=True, slots=True)
 class DocumentRule:
-    """A rule (or several `custom.x` rules) that fills a small JSON object."""
+    """A rule (or several `custom.x` rules) that fills a small JSON object. What is null is not in it."""
 
     label: str
     rule: Rule
     entries: Mapping[str, ValueRule]
-    keeps_null: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +170,7 @@ class _Planner:
         if "custom" in self.document.rules:
             place = self.document.rules["custom"].place
             self.faults.append(place.fault("`custom` as a whole and `custom.x` fields exclude each other"))
-        fields["custom"] = DocumentRule("custom", first, custom, keeps_null=True)
+        fields["custom"] = DocumentRule("custom", first, custom)
 
     def _check_match(self) -> None:
         for name in self.document.match:
@@ -222,7 +221,7 @@ class _Planner:
         for key, entry in (rule.document or {}).items():
             with self._noting():
                 entries[key] = self._value(f"{label}.{key}", entry, Target(entry.kind, is_in_document=True), scope)
-        return DocumentRule(label, rule, entries, keeps_null=False)
+        return DocumentRule(label, rule, entries)
 
     def _parts(self, label: str, rule: Rule, spec: FieldSpec, scope: _Scope) -> PartsRule:
         assert spec.parts is not None

@@ -232,7 +232,9 @@ class _Reader:
         if word is None:
             return None
         if word not in tuple(EntityType):
-            raise self.fault("reference", f"there is no entity {word!r}{did_you_mean(word, list(EntityType))}")
+            raise self.fault(
+                "reference", f"there is no entity {word!r}{did_you_mean(word, [entity.value for entity in EntityType])}"
+            )
         return EntityType(word)
 
     def decimals(self) -> int | None:

@@ -20,6 +20,7 @@ from mappings.converters import (
     SMALLEST_INTEGER,
     to_date,
     to_instant,
+    to_plain,
 )
 from mappings.expressions import evaluation_scope
 from mappings.operations import to_number
@@ -73,7 +74,7 @@ class Writer:
             "len": len,
             "tuple": tuple,
         }
-        self.scope |= {"enumerate": enumerate, "check_model": check_model}
+        self.scope |= {"enumerate": enumerate, "check_model": check_model, "to_plain": to_plain}
 
     def source(self) -> str:
         return "\n".join([*self._apply(), "", "", *self._references(), ""])
@@ -133,7 +134,7 @@ class Writer:
             return [f"{x} = {call}"]
         if treatment.codes is not None:
             return self._mapped(rule, x, call)
-        is_plain = not (treatment.zone or treatment.format or treatment.decimals is not None or target.is_in_document)
+        is_plain = not (treatment.zone or treatment.format or treatment.decimals is not None)
         unless_null = f"if {x} is not None" if treatment.null_is_taken else None
         unusual = self._unusual(rule, x)
         if unusual is not None:
@@ -142,6 +143,8 @@ class Writer:
         has_bounds = target.minimum is not None or target.maximum is not None
         if is_plain and target.kind is not None and target.kind in _PLAIN_CONVERTERS and not has_bounds and unless_null:
             quick = f"{_PLAIN_CONVERTERS[target.kind]}({x})"
+            if target.is_in_document and target.kind is not Kind.NUMBER:
+                quick += ".isoformat()"
             value = quick if target.kind is Kind.NUMBER else f"{quick} if {x} else {call}"
             return [f"{unless_null}:", f"    {x} = {value}"]
         return [f"{unless_null}:", f"    {x} = {call}"] if unless_null else [f"{x} = {call}"]
@@ -181,15 +184,6 @@ class Writer:
         return None
 
     def _document(self, rule: DocumentRule, variable: str) -> list[str]:
-        if rule.keeps_null:
-            locals_ = [f"{variable}_{number}" for number in range(1, len(rule.entries) + 1)]
-            lines = [
-                line
-                for local, entry in zip(locals_, rule.entries.values(), strict=True)
-                for line in self._value(entry, local)
-            ]
-            entries = ", ".join(f"{key!r}: {local}" for key, local in zip(rule.entries, locals_, strict=True))
-            return [*lines, f"{variable} = {{{entries}}}"]
         lines = [f"{variable} = {{}}"]
         for key, entry in rule.entries.items():
             lines += [*self._value(entry, "value"), "if value is not None:", f"    {variable}[{key!r}] = value"]
@@ -287,7 +281,8 @@ def _matcher(pattern: str) -> Callable[[str], object]:
 
 
 def _comment(rule: FieldRule) -> str:
-    return f"# {rule.label}: {rule.rule.text}    [{rule.rule.place.file.rsplit('/', 1)[-1]}:{rule.rule.place.line}]"
+    file = " ".join(rule.rule.place.file.rsplit("/", 1)[-1].split())
+    return f"# {rule.label}: {rule.rule.text}    [{file}:{rule.rule.place.line}]"
 
 
 def _identifier(label: str) -> str:

@@ -16,8 +16,8 @@ from crm_core.ids import EntityType
 from crm_core.store.database import Database
 from mappings.compiler import CompiledMapping, compile_mapping
 from mappings.documents import Document, default_document, load_document
-from sync_jobs.pull import PulledStream
 from sync_jobs.settings import ConnectionSettings, JobSettings, Settings, load_settings, open_connector
+from sync_jobs.stream_run import PulledStream
 
 
 @dataclass(frozen=True)

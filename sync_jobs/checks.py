@@ -1,41 +1,13 @@
-"""What must hold of an entity beyond each single field."""
+"""What must hold between records of different entities. What one record must hold by itself, its mapping checks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import ValidationError
-
-from crm_core.errors import InvalidValue
 from crm_core.ids import EntityType
-from crm_core.model.schema import MODELS, Kind, PartSpec, schema_of
+from crm_core.model.schema import schema_of
 from crm_core.store.session import Session
-
-_WITH_RULES = {entity for entity, model in MODELS.items() if model.__pydantic_decorators__.model_validators}
-
-
-def check_model(entity: EntityType, values: Sequence[Any]) -> None:
-    """The rules of the model that tie fields together. Raises InvalidValue."""
-    if entity not in _WITH_RULES:
-        return
-    try:
-        MODELS[entity].model_validate(as_fields(schema_of(entity), values))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise InvalidValue(first["msg"].removeprefix("Value error, "), field=place) from error
-
-
-def as_fields(spec: PartSpec, values: Sequence[Any]) -> dict[str, Any]:
-    """Values in the order of a schema as a dictionary, parts included."""
-    made: dict[str, Any] = {}
-    for field, value in zip(spec.fields.values(), values, strict=True):
-        if field.kind is Kind.PARTS and field.parts is not None:
-            made[field.name] = [as_fields(field.parts, item) for item in value]
-        else:
-            made[field.name] = value
-    return made
 
 
 def find_currency_mismatches(session: Session, entity: EntityType, rows: Sequence[Sequence[Any]]) -> dict[int, str]:
@@ -47,7 +19,10 @@ def find_currency_mismatches(session: Session, entity: EntityType, rows: Sequenc
     condition, keys = session.where_in("id", sorted({row[list_at] for row in rows}))
     lists = {
         key: (code, currency)
-        for key, code, currency in session.all(f"SELECT id, code, currency FROM price_lists WHERE {condition}", (keys,))  # noqa: S608
+        for key, code, currency in session.all(
+            f"SELECT id, code, currency FROM price_lists WHERE {condition}",  # noqa: S608 - our own names
+            (keys,),
+        )
     }
     found = {}
     for index, row in enumerate(rows):

@@ -23,6 +23,7 @@ from sync_jobs.seen import SeenBindings
 
 _CANCELLED = {EntityType.ORDER, EntityType.INVOICE}
 _AT_ONCE = 1000
+_CIRCLE_SHOWN = 10
 
 
 def bury(session: Session, writer: EntityWriter, stream_id: int, external_ids: Sequence[str], moment: datetime) -> int:
@@ -83,14 +84,15 @@ def bury_cycles(session: Session, connection: str, run_id: int, moment: datetime
     buried = 0
     for start in list(waiting):
         path = [start]
-        while path[-1] in waiting:
+        passed: set[tuple[str, str]] = set()
+        while path[-1] in waiting and path[-1] not in passed:
+            passed.add(path[-1])
             deferral = waiting[path[-1]]
             path.append((deferral.waits_entity, deferral.waits_for))
-            if path[-1] in path[:-1]:
-                break
         if len(path) < 2 or path[-1] != start:
             continue
-        text = " -> ".join(f"{entity} {key}" for entity, key in path)
+        shown = path if len(path) <= _CIRCLE_SHOWN else [*path[:_CIRCLE_SHOWN], ("...", f"({len(path) - 1} records)")]
+        text = " -> ".join(f"{entity} {key}" for entity, key in shown)
         deferral = waiting[start]
         stream_id = state.stream_id_of(session, deferral.connection, deferral.entity)
         letter = NewLetter(

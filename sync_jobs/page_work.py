@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from connectors.envelopes import SourceRecord
-from crm_core.errors import CounterfoilError, MappingFault, UnresolvedReference
+from connectors.envelopes import Page, SourceRecord
+from crm_core.errors import CounterfoilError, UnresolvedReference
 from crm_core.ids import CrmId, EntityType
 from crm_core.model.schema import schema_of
 from crm_core.store.layout import EntityTable, table_of
@@ -19,17 +19,16 @@ from crm_core.store.letters import NewDeferral, NewLetter
 from crm_core.store.page import Binding, Values, entity_values
 from crm_core.store.session import Row, Session
 from mappings.compiler import CompiledMapping
-from sync_jobs.checks import check_model, find_currency_mismatches
+from sync_jobs.checks import find_currency_mismatches
 from sync_jobs.decisions import Decision, PullPolicy, changed_fields, has_swung
 from sync_jobs.fingerprint import split_moment
-from sync_jobs.matching import Match, find_matches
+from sync_jobs.matching import Match, find_matches, has_unbound_entities
 from sync_jobs.references import References, Token
 
 _FINGERPRINT, _MAPPING, _DELETED_AT = (Binding._fields.index(name) for name in ("fingerprint", "mapping", "deleted_at"))
 
 
-@dataclass(slots=True)
-class Arrival:
+class Arrival(msgspec.Struct):
     """A record of the page that is new or changed, on its way to a row."""
 
     record: SourceRecord
@@ -38,7 +37,7 @@ class Arrival:
     values: Values = ()
     crm_id: CrmId | None = None
     decision: Decision | None = None
-    changed: list[int] = field(default_factory=list)
+    changed: Sequence[int] = ()
 
 
 @dataclass(slots=True)
@@ -67,11 +66,10 @@ class PageMapper:
         references: References,
         policy: PullPolicy,
         *,
-        may_match: bool,
         allocate: Callable[[int], int],
     ) -> None:
         self.session, self.stream_id, self.mapping = session, stream_id, mapping
-        self.references, self.policy, self.may_match = references, policy, may_match
+        self.references, self.policy = references, policy
         self._allocate = allocate
         self.entity: EntityType = mapping.entity
         self.table: EntityTable = table_of(self.entity)
@@ -80,13 +78,38 @@ class PageMapper:
         self._guarded = [names.index(n) for n, spec in schema_of(self.entity).fields.items() if spec.is_guarded]
         self._has_moment = any(column.name == "as_of" for column in self.table.columns)
         self._moment_position = names.index("as_of") if self._has_moment else -1
+        self._refers_to_itself = False
+        self._has_unbound: bool | None = None
         self._decode = msgspec.json.Decoder(float_hook=Decimal).decode
+
+    def map_ahead(self, page: Page) -> list[Values | None]:
+        """The values of records that refer to nothing, for any thread; None for one that must be mapped in its turn."""
+        return [self._alone(record) for record in page.records]
+
+    def _alone(self, record: SourceRecord) -> Values | None:
+        try:
+            document = self._document(record)
+            if self.mapping.references(document):
+                return None
+            return self.mapping.apply(document, self.references.resolve)
+        except (CounterfoilError, ValueError):
+            return None  # mapped again in its turn, where its error is kept
 
     # The hot loop: 98 of 100 records of a re-read end here, before anybody has parsed them.
     def split(
-        self, records: Sequence[SourceRecord], fingerprints: Sequence[bytes], known: dict[str, Row], work: PageWork
+        self,
+        records: Sequence[SourceRecord],
+        fingerprints: Sequence[bytes],
+        known: dict[str, Row],
+        work: PageWork,
+        values: Sequence[Values | None] | None = None,
     ) -> list[Arrival]:
-        """The arrivals; unchanged records go to `work`."""
+        """The arrivals; unchanged records go to `work`. values: what was mapped ahead, in the order of the records."""
+        if values is not None and not known:
+            return [
+                Arrival(record, print_, None, made or ())
+                for record, print_, made in zip(records, fingerprints, values, strict=True)
+            ]
         arrivals = []
         unchanged, version = work.unchanged, self.mapping.version
         find = known.get
@@ -124,20 +147,21 @@ class PageMapper:
         doubtful matches, external id -> CRM id or `new`.
         """
         documents: list[tuple[Arrival, dict[str, Any]]] = []
-        wanted: set[Token] = set()
-        own = {(self.entity, arrival.record.external_id) for arrival in arrivals}
+        wanted: list[Token] = []
+        ready = [arrival for arrival in arrivals if arrival.values]
         for arrival in arrivals:
+            if arrival.values:
+                continue
             try:
                 document = self._document(arrival.record)
-                wanted.update(self.mapping.references(document))
-            except (MappingFault, ValueError) as error:
+            except ValueError as error:
                 self._fail(arrival, error, work)
             else:
+                wanted += self.mapping.references(document)
                 documents.append((arrival, document))
-        absent = self.references.look_up(wanted)
-        if absent - own:
-            fetch_missing(absent - own)
-        mapped: list[Arrival] = []
+        if wanted:
+            self._look_up(set(wanted), arrivals, fetch_missing)
+        mapped = self._identified(self._checked(ready, work), work, links) if ready else []
         waiting = documents
         while waiting:
             done, waiting = self._map_once(waiting, work)
@@ -147,6 +171,17 @@ class PageMapper:
         for arrival, document in waiting:
             self._defer(arrival, document, work)
         self._compare(mapped, work)
+
+    def _look_up(
+        self, wanted: set[Token], arrivals: Sequence[Arrival], fetch_missing: Callable[[set[Token]], None]
+    ) -> None:
+        if any(entity is self.entity for entity, _ in wanted):
+            self._refers_to_itself = True
+        own = {(self.entity, arrival.record.external_id) for arrival in arrivals} if self._refers_to_itself else set()
+        absent = self.references.look_up(wanted) - own
+        if absent:
+            fetch_missing(absent)
+            self.references.look_up(absent)
 
     def _document(self, record: SourceRecord) -> dict[str, Any]:
         document = self._decode(record.payload)
@@ -159,21 +194,23 @@ class PageMapper:
     ) -> tuple[list[Arrival], list[tuple[Arrival, dict[str, Any]]]]:
         """Map what can be mapped now; a record that refers to another one of this page comes round again."""
         done, again = [], []
-        apply, resolve, entity = self.mapping.apply, self.references.resolve, self.entity
+        apply, resolve = self.mapping.apply, self.references.resolve
         for arrival, document in waiting:
             try:
                 arrival.values = apply(document, resolve)
-                check_model(entity, arrival.values)
             except UnresolvedReference:
                 again.append((arrival, document))
             except CounterfoilError as error:
                 self._fail(arrival, error, work)
             else:
                 done.append(arrival)
-        wrong = find_currency_mismatches(self.session, entity, [arrival.values for arrival in done])
+        return self._checked(done, work), again
+
+    def _checked(self, done: list[Arrival], work: PageWork) -> list[Arrival]:
+        wrong = find_currency_mismatches(self.session, self.entity, [arrival.values for arrival in done])
         for index, why in wrong.items():
             self._set_aside(done[index], "currency_mismatch", why, "currency", work)
-        return [arrival for index, arrival in enumerate(done) if index not in wrong], again
+        return [arrival for index, arrival in enumerate(done) if index not in wrong]
 
     def _identified(self, done: list[Arrival], work: PageWork, links: dict[str, str]) -> list[Arrival]:
         """Give each its CRM id: the bound one, a matched one, or a new one."""
@@ -183,7 +220,7 @@ class PageMapper:
                 arrival.crm_id = arrival.binding.crm_id
                 arrival.decision = Decision.UPDATED
         doubtful: set[int] = set()
-        if strangers and ((self.may_match and self.mapping.match) or links):
+        if strangers and (links or self._may_match()):
             doubtful = self._link(strangers, work, links)
         fresh = [arrival for arrival in strangers if arrival.crm_id is None and id(arrival) not in doubtful]
         if fresh:
@@ -191,10 +228,19 @@ class PageMapper:
             for crm_id, arrival in enumerate(fresh, start=first):
                 arrival.crm_id, arrival.decision = CrmId(crm_id), Decision.CREATED
         settled = [arrival for arrival in done if arrival.crm_id is not None]
-        entity, learn = self.entity, self.references.learn
-        for arrival in settled:
-            learn((entity, arrival.record.external_id), arrival.crm_id)  # type: ignore[arg-type]
+        if self._refers_to_itself:
+            entity, learn = self.entity, self.references.learn
+            for arrival in settled:
+                learn((entity, arrival.record.external_id), arrival.crm_id)  # type: ignore[arg-type]
         return settled
+
+    def _may_match(self) -> bool:
+        """Asked when the first record without a binding comes: most reads never need to know."""
+        if self._has_unbound is None:
+            self._has_unbound = bool(self.mapping.match) and has_unbound_entities(
+                self.session, self.stream_id, self.table
+            )
+        return self._has_unbound
 
     def _link(self, strangers: list[Arrival], work: PageWork, links: dict[str, str]) -> set[int]:
         matches = find_matches(

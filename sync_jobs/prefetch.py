@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from connectors.envelopes import Page
+from crm_core.store.page import Values
 from sync_jobs.fingerprint import Payload
 
 PAGES_AHEAD = 2
@@ -19,18 +20,23 @@ PAGES_AHEAD = 2
 
 @dataclass(frozen=True, slots=True)
 class FetchedPage:
-    """A page with the fingerprints of its records, in their order."""
+    """A page with the fingerprints of its records, in their order; and what else could be prepared ahead."""
 
     page: Page
     fingerprints: list[bytes]
+    values: list[Values | None] | None = None
 
 
 def fetched_ahead(
-    pages: Iterator[Page], fingerprint: Callable[[Payload], bytes], connection_lock: threading.Lock
+    pages: Iterator[Page],
+    fingerprint: Callable[[Payload], bytes],
+    connection_lock: threading.Lock,
+    map_ahead: Callable[[Page], list[Values | None]] | None = None,
 ) -> Iterator[FetchedPage]:
     """The pages with their fingerprints, read by a thread of its own. Its error is raised here, in its place.
 
-    The lock is held while a page is being fetched: a connection is used by one thread at a time.
+    The lock is held while a page is being fetched: a connection is used by one thread at a time. map_ahead: for a
+    first read, where every record will be mapped anyway, the thread does that too while the database is at work.
     """
     waiting: queue.Queue[Any] = queue.Queue(maxsize=PAGES_AHEAD)
     stopped = threading.Event()
@@ -56,7 +62,7 @@ def fetched_ahead(
                     put(end)
                     return
                 prints = [fingerprint(record.payload) for record in page.records]
-                if not put(FetchedPage(page, prints)):
+                if not put(FetchedPage(page, prints, None if map_ahead is None else map_ahead(page))):
                     return
         except BaseException as error:  # noqa: BLE001 - handed over to the thread that asked for the pages
             put(error)

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 _GENERATION_0 = 50_000
+_SWITCH_SECONDS = 0.0005
 
 
 @contextmanager
 def tuned_for_throughput() -> Iterator[None]:
-    """Let the cycle collector look less often: a page makes tens of thousands of short-lived tuples and no cycles."""
-    before = gc.get_threshold()
-    gc.collect()
+    """Fewer looks of the cycle collector, quicker turns of the threads.
+
+    A page makes tens of thousands of short-lived tuples and no cycles. And when the database has finished a
+    statement, the storing thread should not wait the usual 5 ms for the thread that prepares the next page.
+    """
+    before, turn = gc.get_threshold(), sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_SECONDS)
     gc.freeze()
     gc.set_threshold(_GENERATION_0, 20, 100)
     try:
@@ -21,3 +27,4 @@ def tuned_for_throughput() -> Iterator[None]:
     finally:
         gc.set_threshold(*before)
         gc.unfreeze()
+        sys.setswitchinterval(turn)

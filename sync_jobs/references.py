@@ -55,10 +55,6 @@ class References:
         """A record that was just taken in."""
         self._known[token] = crm_id
 
-    def forget(self, token: Token) -> None:
-        """A record that is gone, or whose page was not stored."""
-        self._known.pop(token, None)
-
     def resolve(self, entity: EntityType, key: str) -> CrmId:
         """For the mapping. Raises UnresolvedReference."""
         crm_id = self._known.get((entity, key))

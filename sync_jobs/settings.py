@@ -148,7 +148,7 @@ def _job(name: str, table: Any, connections: Mapping[ConnectionName, Any], file:
         raise ConfigurationFault(f"{place} is not a table")
     _only(table, ("connection", "entities", "guard"), place)
     connection = table.get("connection")
-    if connection not in connections:
+    if not isinstance(connection, str) or connection not in connections:
         raise ConfigurationFault(
             f"{place}: there is no connection {connection!r}{did_you_mean(str(connection), connections)}"
         )

@@ -46,6 +46,9 @@ STATUS_ROWS: Mapping[int, type[ConnectorError]] = {
 LONGEST_MESSAGE = 300
 """Characters of a vendor's message that we keep."""
 
+MOST_TO_READ = 20_000
+"""Characters of a vendor's message that we look at."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -86,7 +89,7 @@ def error_for(
         facts["retry_after_seconds"] = refusal.retry_after_seconds
     elif issubclass(found, ValidationRejected):
         facts["fields"] = refusal.fields
-    return found(shortened(redact(refusal.message)) or "refused without a word", **facts)  # type: ignore[arg-type]
+    return found(shortened(redact(refusal.message[:MOST_TO_READ])) or "refused without a word", **facts)  # type: ignore[arg-type]
 
 
 def shortened(text: str) -> str:

@@ -24,6 +24,7 @@ M = TypeVar("M")
 _any = msgspec.json.Decoder(float_hook=Decimal)
 _raw_list = msgspec.json.Decoder(list[msgspec.Raw])
 _encoder = msgspec.json.Encoder(decimal_format="number")
+_NUL = "\0"  # which PostgreSQL has not got in its texts
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -148,13 +149,13 @@ class PageReader(Generic[M]):
         records: list[SourceRecord] = []
         moments: list[Any] = []
         wants_version, wants_modified = self._version_key is not None, self._modified_key is not None
-        is_all_utf8 = _is_utf8(body)
+        is_all_utf8, may_have_nul = _is_utf8(body), b"\\u0000" in bytes(body)
         decode_keys = self._keys_of_one.decode
         for raw in raws:
             try:
                 keys: Any = decode_keys(raw)
                 external_id = keys.external_id
-                if external_id == "" or (not is_all_utf8 and not _is_utf8(raw)):
+                if external_id == "" or (not is_all_utf8 and not _is_utf8(raw)) or (may_have_nul and _has_nul(keys)):
                     raise ValueError
             except (ValueError, RecursionError):
                 self._take_doubtful(raw, records, unreadable, moments, notes)
@@ -210,21 +211,34 @@ class PageReader(Generic[M]):
         try:
             value = decode(payload)
         except ProtocolViolation as error:
-            unreadable.append(UnreadableRecord(payload, error.message.replace("the answer is", "the record is")))
+            reason = error.message.replace("the answer is", "the record is")
+            unreadable.append(UnreadableRecord(payload, reason, self._id_of_unreadable(raw)))
             return
         if not isinstance(value, dict):
             unreadable.append(UnreadableRecord(payload, "the record is no JSON object"))
             return
         external_id = value.get(self._id_key)
-        if isinstance(external_id, bool) or not isinstance(external_id, int | str) or external_id == "":
+        if (
+            isinstance(external_id, bool)
+            or not isinstance(external_id, int | str)
+            or external_id == ""
+            or _NUL in str(external_id)
+        ):
             said = "no" if self._id_key not in value else "an empty" if external_id in ("", None) else "no usable"
             unreadable.append(UnreadableRecord(payload, f"the record has {said} {self._id_key!r}"))
             return
         version = value.get(self._version_key) if self._version_key is not None else None
-        if not isinstance(version, int | str):
+        if not isinstance(version, int | str) or _NUL in str(version):
             version = None
         notes.append(f"record {str(external_id)[:80]!r}: its version or modification time cannot be read")
         records.append(SourceRecord(ExternalId(str(external_id)), raw, None if version is None else str(version)))
+
+    def _id_of_unreadable(self, raw: msgspec.Raw) -> ExternalId | None:
+        """The id of a record whose other fields are not UTF-8, so that it is not taken for a missing one."""
+        try:
+            return ExternalId(str(self._keys_of_one.decode(raw).external_id)) or None
+        except (ValueError, RecursionError):
+            return None
 
     def _highest(self, moments: list[Any], operation: str | None) -> M | None:
         if not moments:
@@ -275,6 +289,10 @@ def _envelope_type(list_key: str, next_key: str | None) -> Any:
         fields.append(("next_link", str | None, None))
         names["next_link"] = next_key
     return msgspec.defstruct("Envelope", fields, rename=names, gc=False)
+
+
+def _has_nul(keys: Any) -> bool:
+    return any(isinstance(value, str) and _NUL in value for value in msgspec.structs.astuple(keys))
 
 
 def _is_utf8(text: bytes | msgspec.Raw) -> bool:

@@ -172,7 +172,7 @@ class _Item(msgspec.Struct, gc=False):
     id: str | int
     status: int
     headers: dict[str, Any] = {}
-    body: msgspec.Raw | None = None
+    body: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Items(msgspec.Struct):
@@ -225,7 +225,7 @@ def _answer_of(item: _Item | None, request: BatchRequest, operation: str) -> Bat
             raise ProtocolViolation("the batch leaves a read without an answer", operation=operation)
         return OutcomeUnknown("the batch leaves this write without an answer", operation=operation)
     headers = {name: str(value) for name, value in item.headers.items()}
-    return BatchAnswer(item.status, headers, b"" if item.body is None else bytes(item.body))
+    return BatchAnswer(item.status, headers, bytes(item.body) if isinstance(item.body, msgspec.Raw) else b"")
 
 
 def batch_error(

@@ -13,41 +13,51 @@ import json
 import logging
 import re
 from collections.abc import Iterable, Mapping, MutableMapping
+from functools import cache
 from typing import Any
 from urllib.parse import quote, quote_plus
 
 MARK = "***"
 
 _TELLING_WORD = (
-    r"(?:[\w.-]*(?:password|passwd|passphrase|secret|token|api[_-]?key|apikey|access[_-]?key|private[_-]?key|signature"
-    r"|session[_-]?id|sessionid|credential)[\w-]*|pwd|authorization|proxy-authorization|cookie|set-cookie)"
+    r"(?:[\w.-]{0,40}(?:password|passwd|passphrase|secret|token|api[_-]?key|apikey|access[_-]?key|private[_-]?key|signature"
+    r"|session[_-]?id|sessionid|credential)[\w-]{0,40}|pwd|authorization|proxy-authorization|cookie|set-cookie)"
 )
 _TELLING_NAME = re.compile(_TELLING_WORD, re.IGNORECASE)
-_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
-    # `Authorization: Basic abc`, `"api_key": "abc"`, `password=abc`, `<password>abc</password>`
-    (
-        re.compile(
-            rf"""(?P<name>["']?\b{_TELLING_WORD}["']?\s*[:=]\s*)"""
-            r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|(?:(?:basic|bearer|session|digest|oauth|token)\s+)?[^\s,;&<>"'}\])]+)""",
-            re.IGNORECASE,
+
+
+@cache
+def _patterns() -> tuple[tuple[re.Pattern[str], str], ...]:
+    """Compiled when the first text is redacted. Every repetition is bounded, so that no text takes long."""
+    return (
+        # `Authorization: Basic abc`, `"api_key": "abc"`, `password=abc`, `<password>abc</password>`
+        (
+            re.compile(
+                rf"""(?P<name>["']?\b{_TELLING_WORD}["']?\s*[:=]\s*)"""
+                r"""(?:"(?:[^"\\]|\\.){0,2000}"|'(?:[^'\\]|\\.){0,2000}'|(?:(?:basic|bearer|session|digest|oauth|token)\s+)?[^\s,;&<>"'}\])]+)""",
+                re.IGNORECASE,
+            ),
+            rf"\g<name>{MARK}",
         ),
-        rf"\g<name>{MARK}",
-    ),
-    (re.compile(rf"(?P<open><(?:\w+:)?{_TELLING_WORD}(?:\s[^>]*)?>)[^<]+", re.IGNORECASE), rf"\g<open>{MARK}"),
-    (re.compile(r"\b(?P<scheme>basic|bearer|session)\s+[\w.~+/=-]{8,}", re.IGNORECASE), rf"\g<scheme> {MARK}"),
-    (re.compile(r"\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?"), MARK),
-    (re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^\s/@]+@", re.IGNORECASE), rf"\g<scheme>{MARK}@"),
-    (re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]+(?:@|%40)[\w-]+(?:\.[\w-]+)+"), MARK),
-    (re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b"), MARK),
-    (re.compile(r"(?<![\w+])\+\d[\d ()./-]{6,20}\d(?![\w])"), MARK),
-    (
-        re.compile(
-            r"(?<![\w.-])(?:0\d{2,5}[ /-]\d[\d /-]{4,12}\d|0\d(?:[ .]\d\d){4}|\(\d{2,5}\) ?\d[\d -]{4,12}\d)(?![\w-])"
+        (
+            re.compile(rf"(?P<open><(?:\w{{1,40}}:)?{_TELLING_WORD}(?:\s[^>]{{0,500}})?>)[^<]+", re.IGNORECASE),
+            rf"\g<open>{MARK}",
         ),
-        MARK,
-    ),
-    (re.compile(r"(?<![\w.-])\d{3}[-. ]\d{3}[-. ]\d{4}(?![\w-])"), MARK),
-)
+        (re.compile(r"\b(?P<scheme>basic|bearer|session)\s+[\w.~+/=-]{8,}", re.IGNORECASE), rf"\g<scheme> {MARK}"),
+        (re.compile(r"\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?"), MARK),
+        (re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]{0,20}://)[^\s/@]{1,300}@", re.IGNORECASE), rf"\g<scheme>{MARK}@"),
+        (re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}(?:@|%40)[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"), MARK),
+        (re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b"), MARK),
+        (re.compile(r"(?<![\w+])\+\d[\d ()./-]{6,20}\d(?![\w])"), MARK),
+        (
+            re.compile(
+                r"(?<![\w.-])(?:0\d{2,5}[ /-]\d[\d /-]{4,12}\d|0\d(?:[ .]\d\d){4}"
+                r"|\(\d{2,5}\) ?\d[\d -]{4,12}\d)(?![\w-])"
+            ),
+            MARK,
+        ),
+        (re.compile(r"(?<![\w.-])\d{3}[-. ]\d{3}[-. ]\d{4}(?![\w-])"), MARK),
+    )
 
 
 def _spellings(secret: str) -> set[str]:
@@ -90,6 +100,8 @@ class Redactor:
     def add_credentials(self, headers: Mapping[str, str]) -> None:
         """Remember the values of headers that carry credentials, with and without their scheme word."""
         for value in headers.values():
+            if value in self._spellings:
+                continue
             _, _, bare = value.partition(" ")
             self.add(value, *([bare] if len(bare) >= 4 else []))
             if value.lower().startswith("basic "):
@@ -102,7 +114,7 @@ class Redactor:
     def __call__(self, text: str) -> str:
         """The text without secrets and personal data."""
         text = self._without_known(text)
-        for pattern, replacement in _PATTERNS:
+        for pattern, replacement in _patterns():
             text = pattern.sub(replacement, text)
         return self._without_known(text)
 

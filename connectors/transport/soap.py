@@ -135,7 +135,7 @@ class SoapClient:
         """An object of a type of the WSDL, for arguments. Raises ConfigurationFault for a type that is not there."""
         try:
             return self.zeep.get_type(type_name)(**fields)
-        except (LookupError, ValueError) as error:
+        except (zeep.exceptions.LookupError, ValueError) as error:
             raise ConfigurationFault(f"the WSDL has no type {type_name!r}") from error
 
     def _call(

@@ -15,6 +15,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+import zeep.exceptions
 from lxml import etree
 from zeep.helpers import serialize_object
 from zeep.xsd import ComplexType, Element
@@ -88,7 +89,7 @@ class RowReader:
         self._named: dict[str, Read | None] = {}
         try:
             self._declared_type = schema.get_type(etree.QName(type_name))
-        except (LookupError, ValueError) as error:
+        except (zeep.exceptions.LookupError, ValueError) as error:
             raise ConfigurationFault(f"the WSDL has no type {type_name!r}") from error
         self._declared = self._reader(self._declared_type)
 
@@ -108,7 +109,10 @@ class RowReader:
         prefix, _, local = named.rpartition(":")
         qualified = f"{{{node.nsmap.get(prefix or None)}}}{local}"
         if qualified not in self._named:
-            found = self._schema.get_type(etree.QName(qualified), fail_silently=True)
+            try:
+                found = self._schema.get_type(etree.QName(qualified), fail_silently=True)
+            except zeep.exceptions.LookupError as error:
+                raise ValueError(f"the WSDL has no type {local!r}") from error
             self._named[qualified] = None if found is None else self._reader(found)
         return self._named[qualified]
 
@@ -238,10 +242,10 @@ def converter(xsd_type: Any) -> Callable[[str], Any]:
     slow: Callable[[str], Any] = xsd_type.pythonvalue
     if isinstance(xsd_type, builtins.Boolean):
         return _boolean
+    if isinstance(xsd_type, builtins.Integer):  # a kind of Decimal in zeep, as in XSD
+        return int
     if isinstance(xsd_type, builtins.Decimal | builtins.Double | builtins.Float):
         return _number
-    if isinstance(xsd_type, builtins.Integer):
-        return int
     if isinstance(xsd_type, builtins.DateTime):
         return _fast_or_slow(datetime.fromisoformat, slow)
     if isinstance(xsd_type, builtins.Date):

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 HEAD = "0001"
 """The newest schema version; a test holds it against the migration scripts."""
 
+_UPGRADE_LOCK = 7_306_916_068_917_078_881
+"""The number of PostgreSQL's advisory lock that an upgrade holds; any number that nobody else uses."""
+
 
 @dataclass(frozen=True)
 class Database:
@@ -56,9 +59,16 @@ class Database:
         """For queries. SQLAlchemy is imported here, so that a pull does not wait for it."""
         from sqlalchemy import create_engine
 
+        from crm_core.store.types import read_document, write_document
+
         if self.is_sqlite:
             return create_engine(self.url, connect_args={"timeout": 30})
-        return create_engine(self.url.replace("postgresql://", "postgresql+psycopg://", 1), pool_pre_ping=True)
+        return create_engine(
+            self.url.replace("postgresql://", "postgresql+psycopg://", 1),
+            pool_pre_ping=True,
+            json_serializer=write_document,
+            json_deserializer=read_document,
+        )
 
     def version(self) -> str | None:
         """The schema version that is there; None for an empty database."""
@@ -82,12 +92,23 @@ class Database:
             raise StoreFault(f"the database has schema {version}, this release knows {HEAD}: use a newer release")
         from alembic import command
         from alembic.config import Config
+        from sqlalchemy.exc import DBAPIError
 
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        with self.engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+        try:
+            with self.engine.begin() as connection:
+                # One at a time, and all of it or nothing: whoever comes second finds the work done. SQLite's driver
+                # begins no transaction for a CREATE TABLE by itself.
+                connection.exec_driver_sql(
+                    "BEGIN IMMEDIATE" if self.is_sqlite else f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})"
+                )
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+        except DBAPIError as error:
+            raise StoreFault(
+                f"the schema could not be brought to {HEAD}: {' '.join(str(error.orig).split())}"
+            ) from error
 
 
 def redacted(url: str) -> str:

@@ -88,13 +88,13 @@ _DEFERRAL = (
 )
 
 
-def add_letters(session: Session, stream_id: int, letters: Sequence[NewLetter], run_id: int, moment: datetime) -> None:
+def add_letters(session: Session, stream_id: int, letters: Sequence[NewLetter], run_id: int, moment: datetime) -> int:
     """Set records aside. One record has at most one open letter: a new failure replaces the cause of the old one.
 
-    A record that a person discarded stays discarded until the back office changes it.
+    A record that a person discarded stays discarded until the back office changes it. Returns how many are set aside.
     """
     if not letters:
-        return
+        return 0
     now = stamp(session, moment)
     condition, keys = session.where_in("external_id", [letter.external_id for letter in letters])
     open_ids: dict[str, int] = {}
@@ -238,11 +238,31 @@ def discard_letter(session: Session, letter_id: int, moment: datetime) -> None:
         )
 
 
+def waited_for(session: Session, connection: str, waits_entity: EntityType) -> list[str]:
+    """The ids (or natural keys) of one entity that records of a connection wait for."""
+    rows = session.all(
+        "SELECT DISTINCT d.waits_for FROM deferred d JOIN streams s ON s.id = d.stream_id"
+        " WHERE s.connection = ? AND d.waits_entity = ?",
+        (connection, waits_entity.value),
+    )
+    return [row[0] for row in rows]
+
+
 def list_deferrals(
-    session: Session, *, connection: str | None = None, waits_entity: EntityType | None = None, limit: int = 1000
+    session: Session,
+    *,
+    connection: str | None = None,
+    waits_entity: EntityType | None = None,
+    waits_for: Sequence[str] | None = None,
+    limit: int = 1000,
 ) -> list[Deferral]:
-    """Waiting records, the longest waiting first."""
-    conditions, parameters = ["1 = 1"], []
+    """Waiting records, the longest waiting first. waits_for: only those that wait for one of these."""
+    conditions: list[str] = ["1 = 1"]
+    parameters: list[Any] = []
+    if waits_for is not None:
+        condition, keys = session.where_in("d.waits_for", waits_for)
+        conditions.append(condition)
+        parameters.append(keys)
     for column, value in (("s.connection", connection), ("d.waits_entity", waits_entity)):
         if value is not None:
             conditions.append(f"{column} = ?")

@@ -92,13 +92,12 @@ def insert_bindings(session: Session, stream_id: int, bindings: Sequence[Binding
 
 def update_bindings(session: Session, stream_id: int, bindings: Sequence[Binding]) -> None:
     """What a page learned about records that were bound before; a record seen again is no longer deleted."""
-    session.run_many(
-        "UPDATE bindings SET crm_id = ?, fingerprint = ?, mapping = ?, version = ?, payload_page = ?,"
-        " payload_index = ?, deleted_at = NULL WHERE stream_id = ? AND external_id = ?",
-        [
-            (b.crm_id, b.fingerprint, b.mapping, b.version, b.payload_page, b.payload_index, stream_id, b.external_id)
-            for b in bindings
-        ],
+    session.overwrite(
+        "bindings",
+        ("stream_id", *Binding._fields),
+        ("stream_id", "external_id"),
+        tuple(name for name in Binding._fields if name not in ("external_id", "binding_id")),
+        [(stream_id, *binding) for binding in bindings],
     )
 
 
@@ -161,13 +160,11 @@ class EntityWriter:
     def update(self, rows: Sequence[tuple[CrmId, Values]], fields: Iterable[str]) -> None:
         """Overwrite these fields of existing entities."""
         chosen = set(fields)
-        columns = [column for column in self.table.columns if column.name in chosen]
+        columns = [f'"{column.name}"' for column in self.table.columns if column.name in chosen]
         if columns:
-            encode = row_encoder(self.session, columns)
-            assignments = ", ".join(f'"{column.name}" = ?' for column in columns)
-            self.session.run_many(
-                f"UPDATE {self.table.name} SET {assignments} WHERE id = ?",
-                [(*encode(crm_id, values)[1:], crm_id) for crm_id, values in rows],
+            encode = self._encode
+            self.session.overwrite(
+                self.table.name, self._names, ('"id"',), columns, [encode(crm_id, values) for crm_id, values in rows]
             )
         parts = {part.field for part in self.table.parts} & chosen
         for part in self.table.parts:

@@ -70,12 +70,31 @@ class PostgresSession:
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         try:
-            with (
-                self._connection.cursor() as cursor,
-                cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy,
-            ):
-                for row in rows:
-                    copy.write_row(row)
+            self._copy(table, columns, rows)
+        except psycopg.Error as error:
+            raise _fault(error) from error
+
+    def _copy(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
+        with self._connection.cursor() as cursor, cursor.copy(statement) as copy:
+            for row in rows:
+                copy.write_row(row)
+
+    def overwrite(
+        self,
+        table: str,
+        columns: Sequence[str],
+        keys: Sequence[str],
+        overwritten: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+    ) -> None:
+        assignments = ", ".join(f"{column} = v.{column}" for column in overwritten)
+        conditions = " AND ".join(f"t.{key} = v.{key}" for key in keys)
+        try:
+            self._connection.execute(f"CREATE TEMP TABLE changed_rows (LIKE {table}) ON COMMIT DROP")
+            self._copy("changed_rows", columns, rows)
+            self._connection.execute(f"UPDATE {table} t SET {assignments} FROM changed_rows v WHERE {conditions}")
+            self._connection.execute("DROP TABLE changed_rows")
         except psycopg.Error as error:
             raise _fault(error) from error
 
@@ -86,6 +105,9 @@ class PostgresSession:
     def transaction(self) -> Iterator[None]:
         try:
             with self._connection.transaction():
+                # a page and its checkpoint are kept or lost together, and what is lost is read again: no waiting for
+                # the disk. What a person or another system was told (the outbox) will wait.
+                self._connection.execute("SET LOCAL synchronous_commit = off")
                 yield
         except psycopg.Error as error:
             raise _fault(error) from error

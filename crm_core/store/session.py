@@ -39,6 +39,16 @@ class Session(Protocol):
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Insert many new rows as fast as this database can."""
 
+    def overwrite(
+        self,
+        table: str,
+        columns: Sequence[str],
+        keys: Sequence[str],
+        overwritten: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+    ) -> None:
+        """Overwrite some columns of many rows that are there. The given rows are whole, in the order of `columns`."""
+
     def where_in(self, column: str, keys: Sequence[Any]) -> tuple[str, Any]:
         """A condition and its one parameter: the column is one of the keys."""
 

@@ -20,6 +20,9 @@ from crm_core.store.session import Session
 
 LEASE_DURATION = timedelta(seconds=120)
 
+_held: set[tuple[str, int]] = set()
+"""The leases (name, token) that this process has not given back; its threads may run different jobs."""
+
 
 def allocate_ids(session: Session, name: str, count: int) -> int:
     """The first of `count` new ids of a kind. Ids are never used twice; a rolled-back page leaves a gap or none."""
@@ -219,11 +222,12 @@ class Lease:
             raise LeaseUnavailable(f"job {self.name!r}: another process has taken over; this page was not stored")
 
     def release(self, session: Session, moment: datetime) -> None:
-        """Let the next one in at once."""
+        """Let the next one in at once, whatever our clock does until then, and even when the database fails now."""
+        _held.discard((self.name, self.token))
         with session.transaction():
             session.run(
-                "UPDATE leases SET expires_at = ? WHERE name = ? AND token = ?",
-                (stamp(session, moment - timedelta(seconds=1)), self.name, self.token),
+                "UPDATE leases SET owner = '', expires_at = ? WHERE name = ? AND token = ?",
+                (stamp(session, moment), self.name, self.token),
             )
 
 
@@ -242,7 +246,8 @@ def take_lease(session: Session, name: str, moment: datetime) -> Lease:
         session.run("UPDATE leases SET token = token WHERE name = ?", (name,))
         token, owner, expires_at = session.all("SELECT token, owner, expires_at FROM leases WHERE name = ?", (name,))[0]
         expires = unstamp(session, expires_at)
-        if expires is not None and expires > moment and not is_dead_here(owner):
+        is_given_up = not owner or is_dead_here(owner) or (owner == me and (name, token) not in _held)
+        if expires is not None and expires > moment and not is_given_up:
             raise LeaseUnavailable(
                 f"job {name!r} is being run by {owner.rpartition(':')[0]}; its lease ends {expires:%H:%M:%S} UTC"
                 " unless it is renewed"
@@ -251,6 +256,7 @@ def take_lease(session: Session, name: str, moment: datetime) -> Lease:
             "UPDATE leases SET token = ?, owner = ?, expires_at = ? WHERE name = ?",
             (token + 1, me, stamp(session, moment + LEASE_DURATION), name),
         )
+    _held.add((name, token + 1))
     return Lease(name, token + 1)
 
 

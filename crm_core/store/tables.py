@@ -39,7 +39,7 @@ _TYPES: dict[Kind, Any] = {
 }
 
 _INDEXED: dict[EntityType, tuple[tuple[str, ...], ...]] = {
-    EntityType.PRODUCT: (("code",), ("barcode",)),
+    EntityType.PRODUCT: (("code",),),
     EntityType.PRICE: (("product_id", "price_list_id"),),
     EntityType.STOCK_LEVEL: (("product_id",),),
     EntityType.ACCOUNT: (("code",), ("tax_id",), ("email",)),

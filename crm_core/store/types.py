@@ -13,7 +13,12 @@ from sqlalchemy.dialects import postgresql
 from crm_core.store.session import plain_instant, plain_number
 
 _to_json = msgspec.json.Encoder(decimal_format="number")
-_from_json = msgspec.json.Decoder(float_hook=Decimal)
+read_document = msgspec.json.Decoder(float_hook=Decimal).decode
+
+
+def write_document(value: Any) -> str:
+    """JSON text whose numbers are exact."""
+    return _to_json.encode(value).decode()
 
 
 class ExactNumber(types.TypeDecorator[Decimal]):
@@ -81,7 +86,7 @@ class Document(types.TypeDecorator[dict[str, Any]]):
         return dialect.type_descriptor(types.Text())
 
     def process_bind_param(self, value: dict[str, Any] | None, dialect: Dialect) -> Any:
-        return value if value is None or dialect.name == "postgresql" else _to_json.encode(value).decode()
+        return value if value is None or dialect.name == "postgresql" else write_document(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> dict[str, Any] | None:
-        return value if value is None or isinstance(value, dict) else dict(_from_json.decode(value))
+        return value if value is None or isinstance(value, dict) else dict(read_document(value))

@@ -66,12 +66,16 @@ class MemorySource:
         served = 0
         if since is None:
             start, _, key = (resume or "\t").partition("\t")
-            highest = start or (watermark_of(max(self.modified.values())) if self.modified else watermark_of(self.clock))
+            highest = start or (
+                watermark_of(max(self.modified.values())) if self.modified else watermark_of(self.clock)
+            )
             while True:
                 keys = sorted(k for k in self.rows if k > key)[: self.page_size]
                 is_last = not any(k > (keys[-1] if keys else key) for k in self.rows)
                 key = keys[-1] if keys else key
-                yield self._page(keys, served, None if not is_last else highest, None if is_last else f"{highest}\t{key}")
+                yield self._page(
+                    keys, served, None if not is_last else highest, None if is_last else f"{highest}\t{key}"
+                )
                 served += 1
                 if is_last:
                     return
@@ -85,7 +89,9 @@ class MemorySource:
                 if chunk:
                     place = chunk[-1]
                 mark = watermark_of(chunk[-1][0]) if chunk else since
-                yield self._page([k for _, k in chunk], served, mark, None if is_last else f"{watermark_of(place[0])}\t{place[1]}")
+                yield self._page(
+                    [k for _, k in chunk], served, mark, None if is_last else f"{watermark_of(place[0])}\t{place[1]}"
+                )
                 served += 1
                 if is_last:
                     return

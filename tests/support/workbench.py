@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from connectors.ports import Replication, Shape, StreamSpec
@@ -20,8 +20,9 @@ from crm_core.store.session import Session
 from mappings.compiler import compile_mapping
 from mappings.documents import load_document
 from sync_jobs.decisions import Decision, PullPolicy
-from sync_jobs.pull import PulledStream, Puller
+from sync_jobs.pull import Puller
 from sync_jobs.report import EntityReport, Listener, RunReport, SilentListener
+from sync_jobs.stream_run import PulledStream
 from tests.support.memory_source import MemorySource
 
 PRODUCT = """
@@ -88,6 +89,8 @@ fields:
     fields: {code: code, numerator: n, denominator: d, is_base: {from: base, default: false}}
 """
 
+ERP = ConnectionName("erp")
+
 DOCUMENTS: dict[EntityType, str] = {
     EntityType.PRODUCT: PRODUCT,
     EntityType.ACCOUNT: ACCOUNT,
@@ -122,7 +125,7 @@ class Workbench:
     policy: PullPolicy = field(default_factory=PullPolicy)
     replication: Replication = Replication.INCREMENTAL
     lists_everything: bool = True
-    connection: ConnectionName = ConnectionName("erp")
+    connection: ConnectionName = ERP
 
     def source(self, entity: EntityType, **options: Any) -> MemorySource:
         return self.sources.setdefault(entity, MemorySource(**options))
@@ -219,6 +222,3 @@ def decided(report: EntityReport | RunReport, entity: EntityType | None = None) 
     if isinstance(one, RunReport):
         (one,) = one.entities.values()
     return {decision.value: one.decisions[decision] for decision in Decision if one.decisions[decision]}
-
-
-__all__: Sequence[str] = ["DOCUMENTS", "SHAPES", "Workbench", "decided", "replace"]

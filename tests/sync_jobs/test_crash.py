@@ -60,7 +60,9 @@ def change(bench: Workbench) -> None:
     prices.remove("1:5")
 
 
-def pull_and_die(database: Database, sources: dict[EntityType, MemorySource], clock: TestClock, statement: int, full: bool) -> None:
+def pull_and_die(
+    database: Database, sources: dict[EntityType, MemorySource], clock: TestClock, statement: int, full: bool
+) -> None:
     bench = Workbench(database, clock, sources=sources)
     session = database.open()
     with bench.puller(session=session) as puller:

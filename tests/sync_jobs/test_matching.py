@@ -84,7 +84,9 @@ def test_two_records_that_want_the_same_account_are_both_doubtful(bench: Workben
 def test_products_match_by_code_or_barcode(bench: Workbench) -> None:
     other = Workbench(bench.database, bench.clock, connection=ConnectionName("shop"))
     other.source(PRODUCT).put("s1", code="W-1", name="Shop name", price=Decimal(1), active=True)
-    other.source(PRODUCT).put("s2", code="other", name="Shop two", barcode="4006381333931", price=Decimal(1), active=True)
+    other.source(PRODUCT).put(
+        "s2", code="other", name="Shop two", barcode="4006381333931", price=Decimal(1), active=True
+    )
     other.pull()
     source = bench.source(PRODUCT)
     source.put("1", code="W-1", name="Widget", price=Decimal(2), active=True)

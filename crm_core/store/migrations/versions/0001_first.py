@@ -354,7 +354,6 @@ def upgrade() -> None:
         sa.Column("lead_time_days", sa.Integer(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index("ix_products_barcode", "products", ["barcode"], unique=False)
     op.create_index("ix_products_code", "products", ["code"], unique=False)
     op.create_table(
         "runs",

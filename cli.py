@@ -1,0 +1,379 @@
+"""The command line: parse, call one operation, render. Nothing imports this file but its siblings' tests.
+
+Only click is imported at the top: `counterfoil --help` answers at once. Everything heavier is imported by the command
+that needs it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli_frame import (
+    EXIT_PARTIAL,
+    Frame,
+    GuardedGroup,
+    chosen_connections,
+    chosen_job,
+    configure_logs,
+    emit,
+    entity_named,
+    json_option,
+    pass_frame,
+)
+from cli_letters import dead_letters
+from cli_mapping import mapping
+from crm_core.errors import ConfigurationFault, CounterfoilError, MassChangeHeld, RunStopped
+
+if TYPE_CHECKING:
+    from sync_jobs.bootstrap import Hub
+
+NOUNS = (
+    *("products", "prices", "stock", "accounts", "contacts", "credit"),
+    *("orders", "invoices", "payments", "units", "price-lists", "warehouses"),
+)
+LOG_STYLES = ("text", "json")
+
+
+@click.group(
+    cls=GuardedGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done, 1 some records were set aside, others: docs/cli.md",
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The configuration file.  [default: COUNTERFOIL_CONFIG, or counterfoil.toml here or in a folder above]",
+)
+@click.option("--debug", is_flag=True, help="Show where an error came from.")
+@click.option(
+    "--log",
+    type=click.Choice(LOG_STYLES),
+    envvar="COUNTERFOIL_LOG",
+    help="Tell of a run in log lines on stderr instead of bars.  [env: COUNTERFOIL_LOG]",
+)
+@click.version_option(package_name="counterfoil", message="%(prog)s %(version)s")
+@click.pass_context
+def main(ctx: click.Context, config: Path | None, debug: bool, log: str | None) -> None:
+    """Keeps a CRM and the back office (ERP, accounting) telling the same story."""
+    # pydantic would look through every installed distribution for plug-ins: a quarter of the start of a small pull
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    ctx.obj = Frame(config, debug, log)
+
+
+main.add_command(dead_letters)
+main.add_command(mapping)
+
+
+# -- set-up -----------------------------------------------------------------------------------------------------------
+
+
+@main.command(short_help="Write a commented counterfoil.toml; create the database.")
+@pass_frame
+def init(frame: Frame) -> None:
+    """Write a commented counterfoil.toml here and create the database.
+
+    A file that is there already is kept as it is; its database is created or brought up to date.
+    """
+    from connectors.registry import BUILT_IN, get_connector
+    from sync_jobs.settings import FILE_NAME
+
+    file = frame.config or Path(FILE_NAME)
+    from cli_setup import starting_text
+
+    try:
+        with file.open("x", encoding="utf-8") as opened:
+            opened.write(starting_text([get_connector(name).manifest for name in BUILT_IN]))
+        click.echo(f"wrote {file}")
+    except FileExistsError:
+        click.echo(f"kept {file}: it is there already")
+    except OSError as error:
+        raise ConfigurationFault(f"{file} cannot be written: {error.strerror}") from error
+    Frame(file).hub()
+    click.echo("the database is ready; next: fill in a connection, then `counterfoil check`")
+
+
+@main.command(short_help="Prove that settings, mappings and connections work.")
+@click.argument("connection", required=False)
+@json_option
+@pass_frame
+def check(frame: Frame, connection: str | None, as_json: bool) -> None:
+    """Prove that settings, mappings and connections work, one step after the other."""
+    from sync_jobs.bootstrap import document_of, mapping_of, open_hub
+    from sync_jobs.settings import open_connector
+
+    steps: list[dict[str, Any]] = []
+
+    def step(name: str, work: Any) -> Any:
+        try:
+            told = work()
+        except CounterfoilError as fault:
+            steps.append({"step": name, "is_ok": False, "text": str(fault), "exit_code": fault.exit_code})
+            told = None
+        else:
+            steps.append({"step": name, "is_ok": True, "text": told if isinstance(told, str) else "", "exit_code": 0})
+        if not as_json:
+            _tell("ok" if steps[-1]["is_ok"] else "failed", name, steps[-1]["text"])
+        return told
+
+    settings = step("settings", frame.settings)
+    if settings is not None:
+        step("database", lambda: str(open_hub(frame.file()).database.version()))
+        for name in chosen_connections(settings, connection):
+            chosen = settings.get_connection(name)
+            from connectors.registry import get_connector
+
+            for entity in get_connector(chosen.connector).manifest.streams:
+                step(
+                    f"{name}: mapping {entity.value}",
+                    lambda entity=entity, chosen=chosen: (
+                        f"version {mapping_of(chosen, entity).version}"
+                        + (f" of {document_of(chosen, entity).place.file}" if entity in chosen.mappings else "")
+                    ),
+                )
+
+            def call(chosen: Any = chosen) -> str:
+                with open_connector(chosen) as connector:
+                    connector.check()
+                return "signed in"
+
+            step(f"{name}: connection", call)
+        if not settings.connections and not as_json:
+            _tell("warning", "connections", f"{settings.file.name} has none yet; see `counterfoil connectors`")
+    if as_json:
+        emit(steps)
+    failed = [found["exit_code"] for found in steps if not found["is_ok"]]
+    if failed:
+        raise SystemExit(failed[0])
+
+
+_MARKS = {"ok": "green", "warning": "yellow", "failed": "red"}
+
+
+def _tell(verdict: str, name: str, text: str) -> None:
+    from cli_tables import printable
+
+    click.echo(f"{click.style(f'{verdict:<8}', fg=_MARKS[verdict])} {name:<28} {printable(text)}".rstrip())
+
+
+@main.command(short_help="Look at the installation.")
+@json_option
+@pass_frame
+def doctor(frame: Frame, as_json: bool) -> None:
+    """Look at the installation: versions, names, database, folder, clock, extras."""
+    from cli_setup import examine
+
+    findings = []
+    for finding in examine(frame.file):
+        findings.append(finding)
+        if not as_json:
+            _tell(finding.verdict, finding.name, finding.text)
+    if as_json:
+        emit(findings)
+    if any(finding.verdict == "failed" for finding in findings):
+        raise SystemExit(EXIT_PARTIAL)
+
+
+@main.command()
+@json_option
+def connectors(as_json: bool) -> None:
+    """The connectors that are installed."""
+    from cli_tables import Column, Table, show
+    from connectors.registry import connector_names, get_connector
+
+    manifests = [get_connector(name).manifest for name in connector_names()]
+    if as_json:
+        emit(
+            [{"name": m.name, "title": m.title, "category": m.category, "streams": list(m.streams)} for m in manifests]
+        )
+        return
+    rows = [[m.name, m.title, m.category, str(len(m.streams))] for m in manifests]
+    columns = (Column("name"), Column("title", may_shrink=True), Column("category"), Column("streams", align="right"))
+    show(Table("", columns, rows, ["`counterfoil describe NAME` tells more"]))
+
+
+@main.command()
+@click.argument("connector")
+@json_option
+def describe(connector: str, as_json: bool) -> None:
+    """What a connector reads and what it must be told."""
+    from cli_manifest import manifest_data, manifest_tables
+    from cli_tables import show
+    from connectors.registry import get_connector
+
+    manifest = get_connector(connector).manifest
+    if as_json:
+        emit(manifest_data(manifest))
+        return
+    click.echo(f'{manifest.title} ({manifest.category}, connector = "{manifest.name}")')
+    for table in manifest_tables(manifest):
+        click.echo()
+        show(table)
+
+
+# -- pull -------------------------------------------------------------------------------------------------------------
+
+
+@main.command(short_help="Pull what changed.")
+@click.argument("job", required=False)
+@click.option("--full", is_flag=True, help="Read everything, not only what changed.")
+@click.option("--dry-run", is_flag=True, help="Write nothing; show field by field what would be written.")
+@click.option("--entity", "entities", multiple=True, metavar="ENTITY", help="Only this entity; may be given again.")
+@click.option("--approve", type=int, metavar="RUN", help="Let a held run's job go on: this once without its guards.")
+@click.option(
+    "--limit", default=50, show_default=True, type=click.IntRange(min=0), help="Records that a dry run shows."
+)
+@json_option
+@pass_frame
+def pull(
+    frame: Frame,
+    job: str | None,
+    full: bool,
+    dry_run: bool,
+    entities: Sequence[str],
+    approve: int | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Pull a job: what changed since the last time, or where a stopped run left off.
+
+    JOB may be left out when there is only one.
+    """
+    from cli_progress import watching
+    from cli_reports import render_run
+    from sync_jobs import operations
+    from sync_jobs.bootstrap import entities_of
+
+    hub = frame.hub()
+    settings = hub.settings
+    name = chosen_job(settings, job)
+    chosen = None
+    if entities:
+        offered = entities_of(settings.get_job(name), settings.get_connection(settings.get_job(name).connection))
+        chosen = [entity_named(entity) for entity in entities]
+        for entity in chosen:
+            if entity not in offered:
+                raise ConfigurationFault(f"job {name!r} does not pull {entity.value}; it pulls {', '.join(offered)}")
+    if approve is not None:
+        if dry_run:
+            raise click.UsageError("--approve and --dry-run do not go together: a rehearsal decides nothing")
+        _approve(hub, name, approve)
+    log = configure_logs(frame.log) if frame.log else None
+    with watching(log=log, is_quiet=as_json, wants_changes=dry_run, limit=limit) as watcher:
+        try:
+            report = operations.pull(hub, name, entities=chosen, full=full, is_rehearsal=dry_run, listener=watcher)
+        except RunStopped as stop:
+            _tell_stop(hub, name, stop, dry_run)
+            raise
+    if log is not None:
+        log.info("run_finished", run=report.run_id, job=name, status=report.status)
+    render_run(report, watcher, is_rehearsal=dry_run, as_json=as_json)
+
+
+def _approve(hub: Hub, job: str, run_id: int) -> None:
+    """Let the job's held run go on. Raises ConfigurationFault when that is not what the run is."""
+    from crm_core.store.state import approve_run, list_runs
+    from sync_jobs.operations import opened
+
+    with opened(hub) as session:
+        newest = next(iter(list_runs(session, job=job, limit=1)), None)
+        if newest is None or newest.id != run_id:
+            what = f"its newest is run {newest.id}" if newest else "it has not run yet"
+            raise ConfigurationFault(f"run {run_id} is not the newest run of job {job!r} ({what}): nothing to approve")
+        if not approve_run(session, run_id, hub.clock()):
+            raise ConfigurationFault(f"run {run_id} of job {job!r} is {newest.status}, not held: nothing to approve")
+
+
+def _tell_stop(hub: Hub, job: str, stop: RunStopped, is_rehearsal: bool) -> None:
+    """After a stop that a person can lift: how."""
+    from crm_core.errors import ErrorBudgetExceeded
+
+    if not isinstance(stop, MassChangeHeld | ErrorBudgetExceeded):
+        return
+    if is_rehearsal:
+        click.echo("a pull would be held here, and wait for a person", err=True)
+        return
+    from cli_reports import approval
+    from crm_core.store.state import list_runs
+    from sync_jobs.operations import opened
+
+    with opened(hub) as session:
+        run = next(iter(list_runs(session, job=job, limit=1)))
+    click.echo(f"run {run.id} is held. `counterfoil pull {job} --dry-run` shows what it would", err=True)
+    click.echo(f"write; when that is right: {approval(run)}", err=True)
+
+
+# -- reading ----------------------------------------------------------------------------------------------------------
+
+
+@main.command("show", short_help="Look at what the CRM knows.")
+@click.argument("noun", type=click.Choice(NOUNS), metavar="|".join(NOUNS))
+@click.argument("query", required=False)
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1))
+@json_option
+@pass_frame
+def show_entities(frame: Frame, noun: str, query: str | None, limit: int, as_json: bool) -> None:
+    """Look at what the CRM knows; QUERY is a part of a code, a name or another telling field."""
+    from cli_tables import show
+    from cli_views import VIEWS, entity_data, entity_table, labels_for
+    from crm_core.store.repository import count_entities, list_entities
+
+    entity = VIEWS[noun].entity
+    engine = frame.hub().database.engine
+    found = list_entities(engine, entity, query=query, limit=limit)
+    labels = labels_for(engine, entity, found)
+    if as_json:
+        emit([entity_data(entity, one, labels) for one in found])
+        return
+    total = count_entities(engine, entity, query=query) if len(found) == limit else len(found)
+    if not found:
+        click.echo(f"no {noun.replace('-', ' ')}" + (f" for {query!r}" if query else " yet"))
+        return
+    show(entity_table(noun, found, labels, total=total))
+
+
+@main.command(short_help="The last runs, the newest first.")
+@click.option("--job", help="Only the runs of this job.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1))
+@json_option
+@pass_frame
+def runs(frame: Frame, job: str | None, limit: int, as_json: bool) -> None:
+    """The last runs, the newest first; held ones with how to let them go on."""
+    from cli_reports import run_data, run_table
+    from cli_tables import show
+    from crm_core.store.state import list_runs
+    from sync_jobs.operations import opened
+
+    hub = frame.hub()
+    if job is not None:
+        hub.settings.get_job(job)
+    with opened(hub) as session:
+        found = list_runs(session, job=job, limit=limit)
+    if as_json:
+        emit([run_data(run) for run in found])
+    elif found:
+        show(run_table(found))
+    else:
+        click.echo("no runs yet; `counterfoil pull` makes the first one")
+
+
+@main.command(short_help="Boot a real ERP, pull it, compare both sides.")
+@click.pass_context
+def demo(ctx: click.Context) -> None:
+    """Boot a real ERP, pull it, change it, pull again, and compare both sides."""
+    try:
+        story = import_module("demo_story")
+    except ModuleNotFoundError as error:
+        if error.name != "demo_story":
+            raise
+        raise ConfigurationFault("the demo is part of the source tree: run `make demo` there") from error
+    ctx.exit(story.run() or 0)
+
+
+if __name__ == "__main__":
+    main(prog_name="counterfoil")

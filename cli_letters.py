@@ -1,0 +1,359 @@
+"""`counterfoil dead-letters`: records set aside, looked at, mended and taken in again."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli_frame import (
+    EXIT_PARTIAL,
+    Frame,
+    SuggestingGroup,
+    emit,
+    entity_named,
+    json_option,
+    pass_frame,
+    payload_as_data,
+)
+from crm_core.errors import ConfigurationFault
+
+if TYPE_CHECKING:
+    from crm_core.store.letters import DeadLetter, Deferral
+    from sync_jobs.bootstrap import Hub
+
+_STATUSES = ("open", "resolved", "discarded")
+_STEP = re.compile(r"(?P<name>[^.\[\]]+)|\[(?P<index>\d+)\]|\[\"(?P<quoted>[^\"]+)\"\]")
+
+
+@click.group("dead-letters", cls=SuggestingGroup, short_help="Records that were set aside.")
+def dead_letters() -> None:
+    """Records that were set aside: list, show, edit, replay, discard."""
+
+
+# -- looking ----------------------------------------------------------------------------------------------------------
+
+
+@dead_letters.command("list")
+@click.option("--connection")
+@click.option("--entity")
+@click.option("--cause")
+@click.option("--status", type=click.Choice(_STATUSES), default="open", show_default=True)
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(min=1), help="Letters that are shown.")
+@json_option
+@pass_frame
+def list_(
+    frame: Frame,
+    connection: str | None,
+    entity: str | None,
+    cause: str | None,
+    status: str,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Dead letters by cause, then one by one; and the records that wait for another one."""
+    from cli_tables import show
+    from crm_core.store.letters import list_deferrals
+    from sync_jobs.operations import opened
+
+    hub = frame.hub()
+    if connection is not None:
+        hub.settings.get_connection(connection)
+    chosen = entity_named(entity) if entity is not None else None
+    letters = _all_letters(hub, connection=connection, entity=chosen, cause=cause, status=status)
+    with opened(hub) as session:
+        waiting = [] if cause or status != "open" else list_deferrals(session, connection=connection)
+    waiting = [deferral for deferral in waiting if chosen is None or deferral.entity is chosen]
+    if as_json:
+        emit({"letters": [_letter_data(one) for one in letters], "waiting": [_deferral_data(one) for one in waiting]})
+        return
+    if not letters and not waiting:
+        click.echo("no dead letters, and nothing waits")
+        return
+    from cli_reports import cause_table, letter_table, waiting_table
+
+    if letters:
+        causes = Counter((letter.cause, letter.entity.value, letter.field or "") for letter in letters)
+        show(cause_table(causes))
+        click.echo()
+        show(letter_table(letters[:limit], len(letters)))
+    if letters and waiting:
+        click.echo()
+    if waiting:
+        show(waiting_table(waiting[:limit], len(waiting)))
+
+
+@dead_letters.command("show")
+@click.argument("letter_id", metavar="ID", type=int)
+@json_option
+@pass_frame
+def show_letter(frame: Frame, letter_id: int, as_json: bool) -> None:
+    """One letter: why, which field, and the record as the back office gave it."""
+    from sync_jobs.operations import get_letters
+
+    letter = get_letters(frame.hub(), [letter_id])[0]
+    if as_json:
+        emit(_letter_data(letter))
+        return
+    from cli_tables import moment, printable
+
+    facts = {
+        "record": f"{letter.entity.value} {letter.external_id} of {letter.connection}",
+        "status": letter.status,
+        "cause": letter.cause,
+        "field": letter.field or "",
+        "message": letter.message,
+        "candidates": ", ".join(f"#{crm_id}" for crm_id in letter.candidates),
+        "link": letter.link or "",
+        "attempts": str(letter.attempts),
+        "first": f"{moment(letter.first_at)}, last {moment(letter.last_at)}, run {letter.run_id}",
+    }
+    click.echo(f"dead letter {letter.id}")
+    for name, text in facts.items():
+        if text:
+            click.echo(f"  {name:<11} {printable(text)}")
+    click.echo(_pretty(letter.payload))
+    if letter.candidates and letter.status == "open" and not letter.link:
+        click.echo(f"choose: counterfoil dead-letters edit {letter.id} --link {letter.candidates[0]} (or --link new)")
+
+
+# -- mending ----------------------------------------------------------------------------------------------------------
+
+
+@dead_letters.command()
+@click.argument("letter_id", metavar="ID", type=int)
+@click.option(
+    "--set", "changes", multiple=True, metavar="PATH=VALUE", help="e.g. lines[0].unit=box; VALUE as JSON or text."
+)
+@click.option("--file", "source", type=click.File("rb"), help="Take the whole record from a file (- = stdin).")
+@click.option("--link", metavar="CRM_ID|new", help="For a doubtful match: the one it is, or that it is a new one.")
+@pass_frame
+def edit(frame: Frame, letter_id: int, changes: Sequence[str], source: Any, link: str | None) -> None:
+    """Change what will be replayed; without options in $EDITOR. The back office is not changed: mend it there, too."""
+    from crm_core.store.letters import edit_letter
+    from sync_jobs.operations import get_letters, opened
+
+    if source is not None and changes:
+        raise click.UsageError("--file and --set do not go together")
+    hub = frame.hub()
+    letter = get_letters(hub, [letter_id])[0]
+    if link is not None:
+        link = _checked_link(hub, letter, link)
+    payload: bytes | None = None
+    if source is not None:
+        payload = _checked_payload(source.read(), "the file")
+    elif changes:
+        payload = with_changes(letter.payload, changes)
+    elif link is None:
+        text = click.edit(_pretty(letter.payload), extension=".json")
+        payload = None if text is None else _checked_payload(text.encode(), "what you wrote")
+    if payload == letter.payload:
+        payload = None
+    if payload is None and link is None:
+        click.echo("nothing changed")
+        return
+    with opened(hub) as session:
+        edit_letter(session, letter_id, payload=payload, link=link)
+    click.echo(f"edited; take it in with `counterfoil dead-letters replay {letter_id}`")
+
+
+@dead_letters.command()
+@click.argument("ids", nargs=-1, type=int)
+@click.option("--cause", help="All open letters of this cause.")
+@click.option("--all", "every", is_flag=True, help="All open letters.")
+@json_option
+@pass_frame
+def replay(frame: Frame, ids: Sequence[int], cause: str | None, every: bool, as_json: bool) -> None:
+    """Map letters again, edited or not, without asking the back office. What succeeds is resolved."""
+    from cli_progress import watching
+    from sync_jobs.operations import get_letters, replay_dead_letters
+
+    if bool(ids) + (cause is not None) + every != 1:
+        raise click.UsageError("say which: IDs, --cause CAUSE or --all")
+    hub = frame.hub()
+    letters = get_letters(hub, ids) if ids else _all_letters(hub, cause=cause)
+    for letter in letters:
+        if letter.status != "open":
+            raise ConfigurationFault(f"dead letter {letter.id} is {letter.status}: there is nothing to replay")
+    readable = [letter for letter in letters if not letter.external_id.startswith("?")]
+    if len(readable) < len(letters):
+        click.echo(
+            f"{len(letters) - len(readable)} have no id and cannot be replayed: mend them in the back office", err=True
+        )
+    with watching(is_quiet=as_json) as watcher:
+        replay_dead_letters(hub, readable, listener=watcher)
+    after = {letter.id: letter for letter in get_letters(hub, [letter.id for letter in letters])}
+    left = [letter for letter in after.values() if letter.status == "open"]
+    if as_json:
+        emit(
+            {
+                "replayed": len(letters),
+                "resolved": len(letters) - len(left),
+                "open": [_letter_data(one) for one in left],
+            }
+        )
+    else:
+        click.echo(f"{len(letters) - len(left)} of {len(letters)} taken in")
+        if left:
+            from cli_reports import letter_table
+            from cli_tables import show
+
+            show(letter_table(left[:50], len(left)))
+    if left:
+        raise SystemExit(EXIT_PARTIAL)
+
+
+@dead_letters.command()
+@click.argument("ids", nargs=-1, type=int, required=True)
+@pass_frame
+def discard(frame: Frame, ids: Sequence[int]) -> None:
+    """Decide that these records are not wanted as they are. A later change of theirs comes in as usual."""
+    from crm_core.store.letters import discard_letter
+    from sync_jobs.operations import opened
+
+    hub = frame.hub()
+    with opened(hub) as session:
+        for letter_id in ids:
+            discard_letter(session, letter_id, hub.clock())
+            click.echo(f"discarded {letter_id}")
+
+
+def with_changes(payload: bytes, changes: Sequence[str]) -> bytes:
+    """The record with `path=value` put in; every other digit stays. Raises ConfigurationFault.
+
+    A value is JSON when it reads as JSON, else text: `9.50`, `true`, `null`, `"9.50"`, `box`.
+    """
+    import msgspec
+
+    record = _record_of(payload)
+    for change in changes:
+        path, equals, text = change.partition("=")
+        if not equals or not path:
+            raise ConfigurationFault(f"--set {change!r}: write PATH=VALUE")
+        try:
+            value = _decoder().decode(text.encode())
+        except msgspec.DecodeError:
+            value = text
+        _put(record, path, value)
+    return msgspec.json.Encoder(decimal_format="number").encode(record)
+
+
+def _put(record: Any, path: str, value: Any) -> None:
+    steps = _steps(path)
+    holder = record
+    for at, step in enumerate(steps):
+        is_last = at == len(steps) - 1
+        here = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in steps[: at + 1]).lstrip(".")
+        if isinstance(step, int):
+            if not isinstance(holder, list) or step >= len(holder):
+                raise ConfigurationFault(f"the record has no {here}")
+        elif not isinstance(holder, dict) or (not is_last and step not in holder):
+            raise ConfigurationFault(f"the record has no {here}")
+        if is_last:
+            holder[step] = value
+        else:
+            holder = holder[step]
+
+
+def _steps(path: str) -> list[str | int]:
+    steps: list[str | int] = []
+    at = 0
+    while at < len(path):
+        if path[at] == "." and steps:
+            at += 1
+        found = _STEP.match(path, at)
+        if found is None:
+            raise ConfigurationFault(f'{path!r} is no path; write a.b, a[0].b or a["odd.name"]')
+        index = found.group("index")
+        steps.append(int(index) if index else found.group("name") or found.group("quoted"))
+        at = found.end()
+    return steps
+
+
+def _decoder() -> Any:
+    from decimal import Decimal
+
+    import msgspec
+
+    return msgspec.json.Decoder(float_hook=Decimal)
+
+
+def _record_of(payload: bytes) -> dict[str, Any]:
+    import msgspec
+
+    try:
+        record = _decoder().decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationFault(f"the record is no JSON ({error}); replace it with --file") from error
+    if not isinstance(record, dict):
+        raise ConfigurationFault("the record is no JSON object; replace it with --file")
+    return record
+
+
+def _checked_payload(text: bytes, what: str) -> bytes:
+    import msgspec
+
+    try:
+        record = _decoder().decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationFault(f"{what} is no JSON: {error}; nothing was changed") from error
+    if not isinstance(record, dict):
+        raise ConfigurationFault(f"{what} is no JSON object; nothing was changed")
+    return msgspec.json.Encoder(decimal_format="number").encode(record)
+
+
+def _checked_link(hub: Hub, letter: DeadLetter, link: str) -> str:
+    from crm_core.ids import CrmId
+    from crm_core.store.repository import find_entity
+
+    if link == "new":
+        return link
+    number = link.removeprefix("#")
+    if not number.isdigit():
+        raise ConfigurationFault(f"--link {link!r}: a CRM id, or `new`")
+    if find_entity(hub.database.engine, letter.entity, CrmId(int(number))) is None:
+        offered = f"; it fits {', '.join(map(str, letter.candidates))}" if letter.candidates else ""
+        raise ConfigurationFault(f"the CRM has no {letter.entity.value} {number}{offered}")
+    return number
+
+
+def _all_letters(hub: Hub, **conditions: Any) -> list[DeadLetter]:
+    """Every letter that fits, whatever their number."""
+    from crm_core.store.letters import list_letters
+    from sync_jobs.operations import opened
+
+    found: list[DeadLetter] = []
+    with opened(hub) as session:
+        while True:
+            some = list_letters(session, after_id=found[-1].id if found else 0, **conditions)
+            found += some
+            if len(some) < 1000:
+                return found
+
+
+def _pretty(payload: bytes) -> str:
+    import msgspec
+
+    try:
+        return msgspec.json.format(payload, indent=2).decode()
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        from cli_tables import printable
+
+        return printable(payload.decode("utf-8", "replace"))
+
+
+def _letter_data(letter: DeadLetter) -> dict[str, Any]:
+    return {
+        name: payload_as_data(letter.payload) if name == "payload" else getattr(letter, name)
+        for name in letter.__slots__
+    }
+
+
+def _deferral_data(deferral: Deferral) -> dict[str, Any]:
+    return {
+        name: payload_as_data(deferral.payload) if name == "payload" else getattr(deferral, name)
+        for name in deferral.__slots__
+    }

@@ -1,0 +1,346 @@
+"""From runs and changes to tables and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli_frame import EXIT_PARTIAL, emit
+from cli_tables import STATUS_STYLES, Column, Table, moment, plain, printable, seconds, show
+from crm_core.model.schema import FieldSpec, Kind, schema_of
+from sync_jobs.decisions import Decision
+
+if TYPE_CHECKING:
+    from cli_progress import Watcher
+    from crm_core.store.letters import DeadLetter, Deferral
+    from crm_core.store.state import Run
+    from sync_jobs.report import Change, EntityReport, RunReport
+
+# -- changes ----------------------------------------------------------------------------------------------------------
+
+
+def change_rows(change: Change) -> list[tuple[str, Any, Any]]:
+    """(field, before, after) with parts and documents laid open: only what differs, `lines[2].quantity`."""
+    fields = schema_of(change.entity).fields
+    rows: list[tuple[str, Any, Any]] = []
+    for name, (old, new) in change.fields.items():
+        spec = fields[name]
+        if spec.kind is Kind.PARTS:
+            rows += _part_rows(spec, old or (), new or ())
+        elif spec.kind is Kind.DOCUMENT:
+            before, after = old or {}, new or {}
+            rows += [
+                (f"{name}.{key}", before.get(key), after.get(key))
+                for key in dict.fromkeys([*before, *after])
+                if before.get(key) != after.get(key)
+            ]
+        elif spec.kind is Kind.REFERENCE:
+            rows.append((name, _crm_id(old), _crm_id(new)))
+        else:
+            rows.append((name, old, new))
+    return rows
+
+
+def _part_rows(spec: FieldSpec, old: Sequence[Any], new: Sequence[Any]) -> list[tuple[str, Any, Any]]:
+    assert spec.parts is not None
+    names = list(spec.parts.fields)
+    rows: list[tuple[str, Any, Any]] = []
+    for index in range(max(len(old), len(new))):
+        place = f"{spec.name}[{index}]"
+        if index >= len(old):
+            rows.append((place, None, _told(names, new[index])))
+        elif index >= len(new):
+            rows.append((place, _told(names, old[index]), None))
+        else:
+            rows += [
+                (f"{place}.{name}", before, after)
+                for name, before, after in zip(names, old[index], new[index], strict=True)
+                if before != after
+            ]
+    return rows
+
+
+def _told(names: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
+    return {name: value for name, value in zip(names, values, strict=True) if value not in (None, False)}
+
+
+def _crm_id(value: Any) -> str | None:
+    return None if value is None else f"#{value}"
+
+
+def change_tables(changes: Sequence[Change]) -> list[Table]:
+    """What a dry run would write, field by field: a small table for each record."""
+    laid_open = [(change, change_rows(change)) for change in changes]
+    longest = max((len(field) for _, rows in laid_open for field, _, _ in rows), default=0)
+    made = []
+    for change, fields in laid_open:
+        is_new = change.decision is Decision.CREATED
+        rows = [
+            [f"  {field}".ljust(longest + 2), "" if is_new else _or_none(old), "" if is_new else "→", _or_none(new)]
+            for field, old, new in fields
+        ]
+        columns = (
+            Column("field"),
+            Column("before", folds=True, leaves_at=2),
+            Column("", leaves_at=1),
+            Column("after", folds=True),
+        )
+        ours = "" if is_new else f" #{change.crm_id}"  # a rehearsal's new ids are not those of the pull
+        title = f"{change.entity.value} {printable(change.external_id)}: {change.decision.value}{ours}"
+        made.append(Table(title, columns, rows, has_header=False))
+    return made
+
+
+def _or_none(value: Any) -> str:
+    return "none" if value is None else plain(value) or '""'
+
+
+def change_data(change: Change) -> dict[str, Any]:
+    """A change for `--json`."""
+    return {
+        "entity": change.entity,
+        "external_id": change.external_id,
+        "decision": change.decision,
+        "fields": [{"field": field, "before": old, "after": new} for field, old, new in change_rows(change)],
+    }
+
+
+# -- runs -------------------------------------------------------------------------------------------------------------
+
+
+def report_table(title: str, reports: Iterable[EntityReport]) -> Table:
+    """Decision counts, time and speed of each entity. Decisions that did not occur are left out."""
+    listed = list(reports)
+    occurred = [decision for decision in Decision if any(report.decisions[decision] for report in listed)]
+    rows = [
+        [
+            report.entity.value,
+            "full" if report.is_full else "changes",
+            f"{report.read:,}",
+            *(f"{report.decisions[decision]:,}" if report.decisions[decision] else "" for decision in occurred),
+            seconds(report.seconds),
+            f"{report.records_per_second:,.0f}",
+        ]
+        for report in listed
+    ]
+    columns = (
+        Column("entity"),
+        Column("read as", leaves_at=2),
+        Column("read", align="right"),
+        *(Column(decision.value, align="right") for decision in occurred),
+        Column("time", align="right", leaves_at=1),
+        Column("records/s", align="right", leaves_at=3),
+    )
+    return Table(title, columns, rows)
+
+
+def run_table(runs: Sequence[Run]) -> Table:
+    """Runs, the newest first; how to let a held one go on."""
+    rows, notes = [], []
+    newest: dict[str, int] = {}
+    for run in runs:
+        newest.setdefault(run.job, run.id)
+        counts = run_counts(run)
+        rows.append(
+            [
+                str(run.id),
+                printable(run.job),
+                run.kind,
+                run.status,
+                moment(run.started_at),
+                seconds((run.finished_at - run.started_at).total_seconds()) if run.finished_at else "",
+                f"{counts['read']:,}",
+                *(f"{counts[key]:,}" if counts[key] else "" for key in ("created", "updated", "deleted")),
+                f"{counts['set_aside']:,}" if counts["set_aside"] else "",
+            ]
+        )
+        if run.error:
+            notes.append(f"run {run.id} {run.status}: {printable(run.error)}")
+        if run.status == "held" and newest[run.job] == run.id and run.approved_at is None:
+            notes.append(f"  find out why; when it is right: {approval(run)}")
+    columns = (
+        Column("run", align="right"),
+        Column("job", may_shrink=True),
+        Column("kind", leaves_at=4),
+        Column("status", styles=STATUS_STYLES),
+        Column("started"),
+        Column("time", align="right", leaves_at=3),
+        Column("read", align="right"),
+        Column("created", align="right", leaves_at=2),
+        Column("updated", align="right", leaves_at=2),
+        Column("deleted", align="right", leaves_at=2),
+        Column("set aside", align="right"),
+    )
+    return Table("runs", columns, rows, notes)
+
+
+def run_data(run: Run) -> dict[str, Any]:
+    """A stored run for `--json`, its report as `pull --json` gives it."""
+    made = {name: getattr(run, name) for name in run.__slots__ if name != "report"}
+    entities = {
+        entity: {key: float(value) if key == "seconds" else value for key, value in report.items()}
+        for entity, report in run.report.items()
+    }
+    return {**made, "entities": entities, "approval": approval(run) if run.status == "held" else None}
+
+
+def approval(run: Run) -> str:
+    """The command that lets a held run's job go on."""
+    return f"counterfoil pull {run.job} --approve {run.id}"
+
+
+def run_counts(run: Run) -> dict[str, int]:
+    """A stored run's counts over all of its entities."""
+    entities = list(run.report.values())
+    names = ("read", *(decision.value for decision in Decision))
+    made = {name: sum(int(report.get(name) or 0) for report in entities) for name in names}
+    made["set_aside"] = made[Decision.DEAD.value] + made[Decision.DEFERRED.value]
+    return made
+
+
+def render_run(report: RunReport, watcher: Watcher, *, is_rehearsal: bool, as_json: bool) -> None:
+    """The end of a run for a person or a program. Leaves with EXIT_PARTIAL when records were set aside."""
+    if as_json:
+        made: dict[str, Any] = {
+            "run": None if is_rehearsal else report.run_id,
+            "job": report.job,
+            "connection": report.connection,
+            "status": report.status,
+            "is_dry_run": is_rehearsal,
+            "entities": report.as_data(),
+        }
+        if is_rehearsal:
+            made["changes"] = [change_data(change) for change in watcher.changes]
+            made["changes_left_out"] = watcher.left_out
+        emit(made)
+    else:
+        if is_rehearsal:
+            for table in change_tables(watcher.changes):
+                show(table)
+            if watcher.left_out:
+                click.echo(f"{watcher.left_out:,} more records would be written; --limit shows more")
+            if gone := report.total(Decision.DELETED):
+                click.echo(
+                    f"{gone:,} records would be taken out or become inactive: the back office has them no longer"
+                )
+        title = f"run {report.run_id} of {report.job}: {report.status}"
+        if is_rehearsal:
+            title = f"dry run of {report.job}: nothing was written"
+        show(report_table(title, report.entities.values()))
+        if report.status == "partial":
+            click.echo("some records were set aside: `counterfoil dead-letters list` says why", err=True)
+    if report.status == "partial":
+        raise SystemExit(EXIT_PARTIAL)
+
+
+# -- letters ----------------------------------------------------------------------------------------------------------
+
+
+def cause_table(causes: Mapping[tuple[str, str, str], int]) -> Table:
+    """(cause, entity, field) -> how many, the most frequent first."""
+    rows = [
+        [f"{count:,}", *(printable(text) for text in key)]
+        for key, count in sorted(causes.items(), key=lambda item: -item[1])
+    ]
+    columns = (Column("letters", align="right"), Column("cause"), Column("entity"), Column("field", may_shrink=True))
+    return Table("dead letters by cause", columns, rows)
+
+
+def letter_table(letters: Sequence[DeadLetter], total: int) -> Table:
+    """Letters one by one."""
+    rows = [
+        [
+            str(letter.id),
+            letter.entity.value,
+            printable(letter.external_id),
+            letter.cause,
+            printable(letter.message),
+            str(letter.attempts),
+        ]
+        for letter in letters
+    ]
+    columns = (
+        Column("id", align="right"),
+        Column("entity", leaves_at=2),
+        Column("external id", may_shrink=True),
+        Column("cause", leaves_at=1),
+        Column("message", folds=True),
+        Column("tries", align="right", leaves_at=3),
+    )
+    return Table("dead letters", columns, rows, _left_out(len(letters), total))
+
+
+def waiting_table(waiting: Sequence[Deferral], total: int) -> Table:
+    """Records that wait for one that they refer to."""
+    rows = [
+        [
+            one.entity.value,
+            printable(one.external_id),
+            printable(one.field or ""),
+            f"{one.waits_entity} {printable(one.waits_for)}",
+            moment(one.since),
+        ]
+        for one in waiting
+    ]
+    columns = (
+        Column("entity"),
+        Column("external id", may_shrink=True),
+        Column("field", leaves_at=1),
+        Column("waits for", may_shrink=True),
+        Column("since", leaves_at=2),
+    )
+    return Table("waiting", columns, rows, _left_out(len(waiting), total))
+
+
+def _left_out(shown: int, total: int) -> list[str]:
+    return [f"{shown:,} of {total:,}; --limit shows more"] if shown < total else []
+
+
+# -- mappings ---------------------------------------------------------------------------------------------------------
+
+
+def mapping_table(found: Sequence[Mapping[str, Any]]) -> Table:
+    """The mappings in force."""
+    rows = [
+        [
+            plain(one["connection"]),
+            one["entity"],
+            one["version"],
+            str(one["rules"]),
+            str(one["examples"]),
+            plain(one["match"]),
+            plain(one["file"]),
+            f"{one['outdated_records']:,}" if one["outdated_records"] else "",
+        ]
+        for one in found
+    ]
+    columns = (
+        Column("connection", may_shrink=True),
+        Column("entity"),
+        Column("version"),
+        Column("rules", align="right"),
+        Column("examples", align="right", leaves_at=3),
+        Column("match", may_shrink=True, leaves_at=4),
+        Column("file", may_shrink=True, leaves_at=1),
+        Column("outdated", align="right"),
+    )
+    is_outdated = any(one["outdated_records"] for one in found)
+    notes = ["outdated: made by an older version; `counterfoil mapping replay` brings them up to date"]
+    return Table("mappings", columns, rows, notes if is_outdated else [])
+
+
+def rule_table(title: str, rules: Sequence[Mapping[str, str]]) -> Table:
+    """The rules of one mapping."""
+    rows = [
+        [rule["field"], printable(rule["rule"]), "CRM" if rule["owner"] == "crm" else "", printable(rule["place"])]
+        for rule in rules
+    ]
+    columns = (
+        Column("field"),
+        Column("rule", folds=True),
+        Column("owner", leaves_at=1),
+        Column("stands in", leaves_at=2),
+    )
+    return Table(title, columns, rows)

@@ -1,0 +1,216 @@
+"""The state of one simulated company: tables of immutable rows, the customers' ledger, number series.
+
+Nothing here takes a lock: whoever calls holds the simulator's.
+"""
+
+from __future__ import annotations
+
+import base64
+import random
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from functools import cached_property
+from typing import Any
+
+from simulators import json_text
+from simulators.business_central.odata import Order, SortKey, Value, sort_key
+from simulators.business_central.schema import COMPUTED_SETS, ENTITY_SETS, EntitySet
+
+
+@dataclass(frozen=True)
+class Row:
+    """One record; a change makes a new one, so a snapshot costs a shallow copy."""
+
+    values: Mapping[str, Value]
+    etag: str
+
+    @cached_property
+    def text(self) -> str:
+        """The row's JSON with its ETag first; written once however often it is read."""
+        return json_text.dump({"@odata.etag": self.etag, **self.values})
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerEntry:
+    """One posted invoice in a customer's ledger.
+
+    remaining: what is still open, in the customer's currency. sales_lcy: without tax, in the company's currency.
+    """
+
+    invoice_id: str
+    posting_date: date
+    due_date: date
+    sales_lcy: Decimal
+    remaining: Decimal
+
+
+class Table:
+    """The rows of one entity set, by id; sorted lists are made when asked for and kept until the next change."""
+
+    def __init__(self, schema: EntitySet) -> None:
+        self.schema = schema
+        self._rows: dict[str, Row] = {}
+        self._ids_by_natural_key: dict[str, str] = {}
+        self._ids_by_parent: dict[str, tuple[str, ...]] = {}
+        self._sorted: dict[Order, tuple[list[SortKey], list[Row]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def rows(self) -> Iterable[Row]:
+        return self._rows.values()
+
+    def find(self, row_id: str) -> Row | None:
+        return self._rows.get(row_id)
+
+    def find_by_natural_key(self, key: str) -> Row | None:
+        """By number or code."""
+        return self._rows.get(self._ids_by_natural_key.get(key, ""))
+
+    def children(self, parent_id: str) -> list[Row]:
+        """The rows of one parent (lines of a document, variants of an item), oldest first."""
+        return [self._rows[row_id] for row_id in self._ids_by_parent.get(parent_id, ())]
+
+    def put(self, row: Row) -> None:
+        """Add the row, or replace the one of the same id. Raises ValueError when its parent changed."""
+        row_id = str(row.values[self.schema.key])
+        old = self._rows.get(row_id)
+        if self.schema.parent_key is not None:
+            parent_id = str(row.values[self.schema.parent_key])
+            if old is None:
+                self._ids_by_parent[parent_id] = (*self._ids_by_parent.get(parent_id, ()), row_id)
+            elif old.values[self.schema.parent_key] != parent_id:
+                raise ValueError(f"a {self.schema.entity} does not move to another parent")
+        if self.schema.natural_key is not None:
+            if old is not None:
+                self._ids_by_natural_key.pop(str(old.values[self.schema.natural_key]), None)
+            self._ids_by_natural_key[str(row.values[self.schema.natural_key])] = row_id
+        self._rows[row_id] = row
+        self._sorted.clear()
+
+    def remove(self, row_id: str) -> None:
+        """Raises KeyError when there is no such row."""
+        row = self._rows.pop(row_id)
+        if self.schema.natural_key is not None:
+            self._ids_by_natural_key.pop(str(row.values[self.schema.natural_key]), None)
+        if self.schema.parent_key is not None:
+            parent_id = str(row.values[self.schema.parent_key])
+            siblings = self._ids_by_parent[parent_id]
+            self._ids_by_parent[parent_id] = tuple(sibling for sibling in siblings if sibling != row_id)
+        self._sorted.clear()
+
+    def in_order(self, order: Order) -> tuple[list[SortKey], list[Row]]:
+        """Sort keys and rows, parallel."""
+        if order not in self._sorted:
+            self._sorted[order] = sorted_rows(self._rows.values(), order)
+        return self._sorted[order]
+
+    def copy(self) -> Table:
+        """The same rows in a table of their own."""
+        twin = Table(self.schema)
+        twin._rows = dict(self._rows)
+        twin._ids_by_natural_key = dict(self._ids_by_natural_key)
+        twin._ids_by_parent = dict(self._ids_by_parent)
+        return twin
+
+
+def sorted_rows(rows: Iterable[Row], order: Order) -> tuple[list[SortKey], list[Row]]:
+    """Sort keys and rows, parallel, by an order that ends in the key (so that no two are equal)."""
+    names = [name for name, _ in order]
+    pairs = [(sort_key([row.values[name] for name in names], order), row) for row in rows]
+    pairs.sort(key=lambda pair: pair[0])
+    return [key for key, _ in pairs], [row for _, row in pairs]
+
+
+class Company:
+    """One company's tables and ledger.
+
+    exchange_rates: units of the foreign currency for one unit of `local_currency`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        seed: int = 0,
+        local_currency: str = "EUR",
+        exchange_rates: Mapping[str, Decimal] | None = None,
+    ) -> None:
+        self._random = random.Random(f"business central {name} {seed}")
+        self.id = self.new_id()
+        self.name = name
+        self.local_currency = local_currency
+        self.exchange_rates = dict(exchange_rates or {})
+        self.tables = {key: Table(schema) for key, schema in ENTITY_SETS.items() if key not in COMPUTED_SETS}
+        self.entries: dict[str, tuple[CustomerEntry, ...]] = {}
+        self._series: dict[str, int] = {}
+        self._version = 0
+
+    def new_id(self) -> str:
+        """The next GUID of this company's own sequence: the same seed gives the same ids."""
+        return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
+
+    def next_number(self, table_name: str, prefix: str) -> str:
+        """The next free number of a series, such as `S-ORD101001`."""
+        table = self.tables[table_name]
+        while True:
+            self._series[prefix] = self._series.get(prefix, 0) + 1
+            number = f"{prefix}{self._series[prefix]:06d}"
+            if table.find_by_natural_key(number) is None:
+                return number
+
+    def insert(self, table_name: str, values: Mapping[str, Value], now: datetime) -> Row:
+        """Add a row: fields that are not given are blank, the id is new unless given."""
+        schema = ENTITY_SETS[table_name]
+        unknown = values.keys() - schema.fields.keys()
+        if unknown:
+            raise KeyError(f"{table_name} has no field {', '.join(sorted(unknown))}")
+        full = {**schema.blank(), **values}
+        if not values.get(schema.key):
+            full[schema.key] = self.new_id()
+        return self._store(table_name, full, now)
+
+    def change(self, table_name: str, row: Row, changes: Mapping[str, Value], now: datetime) -> Row:
+        """Write fields: a new version with a new ETag and lastModifiedDateTime."""
+        unknown = changes.keys() - ENTITY_SETS[table_name].fields.keys()
+        if unknown:
+            raise KeyError(f"{table_name} has no field {', '.join(sorted(unknown))}")
+        return self._store(table_name, {**row.values, **changes}, now)
+
+    def recalculate(self, table_name: str, row: Row, changes: Mapping[str, Value]) -> Row:
+        """Set calculated fields (FlowFields): neither the ETag nor lastModifiedDateTime moves."""
+        new = Row({**row.values, **changes}, row.etag)
+        self.tables[table_name].put(new)
+        return new
+
+    def get(self, table_name: str, natural_key: str) -> Row:
+        """By number or code. Raises KeyError."""
+        row = self.tables[table_name].find_by_natural_key(natural_key)
+        if row is None:
+            raise KeyError(f"{self.name} has no {ENTITY_SETS[table_name].entity} {natural_key}")
+        return row
+
+    def snapshot(self) -> Any:
+        """What `restore` needs to bring the present state back."""
+        return {name: table.copy() for name, table in self.tables.items()}, dict(self.entries), dict(self._series)
+
+    def restore(self, snapshot: Any) -> None:
+        """Forget every change since the snapshot (versions are not reused)."""
+        self.tables, self.entries, self._series = snapshot
+
+    def _store(self, table_name: str, values: dict[str, Value], now: datetime) -> Row:
+        if "lastModifiedDateTime" in values:
+            values["lastModifiedDateTime"] = now
+        self._version += 1
+        row = Row(values, _etag(self._version))
+        self.tables[table_name].put(row)
+        return row
+
+
+def _etag(version: int) -> str:
+    """A weak ETag of Business Central's shape: base64 of a quoted row version."""
+    token = base64.b64encode(f"'19;{version:019d};00;'".encode()).decode()
+    return f'W/"{token}"'

@@ -1,0 +1,207 @@
+"""One stream within a run, and the transaction in which one of its pages is stored."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from connectors.ports import SourceStream, StreamSpec
+from crm_core.clock import Clock
+from crm_core.ids import CrmId, EntityType, ExternalId
+from crm_core.model.schema import schema_of
+from crm_core.store import letters as letter_store
+from crm_core.store import page as page_store
+from crm_core.store import state
+from crm_core.store.page import Binding, EntityWriter
+from crm_core.store.session import Session
+from mappings.compiler import CompiledMapping
+from sync_jobs import deletions
+from sync_jobs.decisions import Decision
+from sync_jobs.page_work import Arrival, PageMapper, PageWork
+from sync_jobs.report import Change, EntityReport, Listener, RunReport
+from sync_jobs.seen import SeenBindings
+
+_PAGES_AT_ONCE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class PulledStream:
+    """One stream of a job: where records come from and how they are mapped."""
+
+    entity: EntityType
+    source: SourceStream
+    spec: StreamSpec
+    mapping: CompiledMapping
+
+
+class IdBlocks:
+    """CRM ids and binding ids, fetched in blocks by a transaction of their own, so that pulls do not queue for them."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._free: dict[str, range] = {}
+
+    def take(self, name: str, count: int) -> int:
+        """The first of `count` consecutive new ids."""
+        block = self._free.get(name)
+        if block is None or len(block) < count:
+            # a second request means a long read: it gets room for pages to come
+            size = count if block is None else count * _PAGES_AT_ONCE
+            with self._session.transaction():
+                first = state.allocate_ids(self._session, name, size)
+            block = range(first, first + size)
+        self._free[name] = block[count:]
+        return block[0]
+
+
+@dataclass(slots=True)
+class StreamRun:
+    """What the engine holds of one stream during a run; `store` is the only place where a page is written."""
+
+    pulled: PulledStream
+    stream_id: int
+    session: Session
+    mapper: PageMapper
+    writer: EntityWriter
+    ids: IdBlocks
+    lease: state.Lease
+    run: RunReport
+    report: EntityReport
+    listener: Listener
+    clock: Clock
+    set_aside: set[str]
+    """External ids in an open letter or deferred."""
+    is_first_read: bool
+    """Nothing was bound when this run began, so that nothing can be missing."""
+    seen: SeenBindings | None = None
+    """What this full read has met; None when it does not sweep."""
+
+    def store(
+        self,
+        work: PageWork,
+        *,
+        deleted: Sequence[ExternalId] = (),
+        position: state.Checkpoint | None = None,
+    ) -> None:
+        """ONE transaction: entities, bindings, payloads, what was set aside, and the position behind the page.
+
+        deleted: tombstones. position: None for records that were taken in outside of a page walk.
+        """
+        session, stream_id, now = self.session, self.stream_id, self.clock()
+        writes = work.arrivals
+        payload_page = self.ids.take("payload_pages", 1) if writes else 0
+        bindings = self._bindings(writes, payload_page)
+        body = page_store.pack_payloads([arrival.record.payload for arrival in writes])
+        met = [row[1] for row in work.unchanged] + [b.binding_id for b in bindings] + work.known_failures
+        with session.transaction():
+            self.lease.renew(session, now)
+            self._write_entities(writes)
+            if writes:
+                page_store.insert_payload_page(
+                    session, payload_page, stream_id, self.run.run_id, now, len(writes), body
+                )
+                fresh = [b for a, b in zip(writes, bindings, strict=True) if a.binding is None]
+                again = [b for a, b in zip(writes, bindings, strict=True) if a.binding is not None]
+                if fresh:
+                    page_store.insert_bindings(session, stream_id, fresh)
+                if again:
+                    page_store.update_bindings(session, stream_id, again)
+                left = Counter(
+                    a.binding.payload_page
+                    for a in writes
+                    if a.binding is not None and a.binding.payload_page is not None
+                )
+                if left:
+                    page_store.release_payloads(session, left)
+            for moment, crm_ids in work.unchanged_moments.items():
+                self.writer.refresh_as_of(crm_ids, moment)
+            if deleted:
+                gone = deletions.bury(session, self.writer, stream_id, deleted, now)
+                self.report.decisions[Decision.DELETED] += gone
+            self._set_aside(work, writes)
+            if position is not None:
+                if self.seen is not None:
+                    self.seen.add_all(met)
+                self.keep_position(position)
+        self._count(work, writes)
+
+    def _bindings(self, writes: Sequence[Arrival], payload_page: int) -> list[Binding]:
+        version = self.pulled.mapping.version
+        strangers = sum(arrival.binding is None for arrival in writes)
+        fresh_ids = itertools.count(self.ids.take("bindings", strangers) if strangers else 0)
+        return [
+            Binding(
+                arrival.record.external_id,
+                next(fresh_ids) if arrival.binding is None else arrival.binding.binding_id,
+                arrival.crm_id,  # type: ignore[arg-type]  # every write has one
+                arrival.fingerprint,
+                version,
+                arrival.record.version,
+                payload_page,
+                index,
+                None,
+            )
+            for index, arrival in enumerate(writes)
+        ]
+
+    def _write_entities(self, writes: Sequence[Arrival]) -> None:
+        created = [(a.crm_id, a.values) for a in writes if a.decision is Decision.CREATED and a.crm_id is not None]
+        if created:
+            self.writer.insert(created)
+        overwritten = [a for a in writes if a.decision in (Decision.UPDATED, Decision.LINKED) and a.changed]
+        if overwritten:
+            names = list(schema_of(self.pulled.entity).fields)
+            touched = {names[position] for arrival in overwritten for position in arrival.changed}
+            self.writer.update([(a.crm_id, a.values) for a in overwritten if a.crm_id is not None], touched)
+
+    def _set_aside(self, work: PageWork, writes: Sequence[Arrival]) -> None:
+        session, now = self.session, self.clock()
+        run_id = self.run.run_id
+        settled = [a.record.external_id for a in writes if a.record.external_id in self.set_aside]
+        settled += [row[0] for row in work.unchanged if row[0] in self.set_aside] if self.set_aside else []
+        if settled:
+            letter_store.settle(session, self.stream_id, settled, now)
+            self.set_aside.difference_update(settled)
+        if work.letters:
+            letter_store.add_letters(session, self.stream_id, work.letters, run_id, now)
+            letter_store.stop_waiting(session, self.stream_id, [letter.external_id for letter in work.letters])
+        if work.deferrals:
+            letter_store.add_deferrals(session, self.stream_id, work.deferrals, run_id, now)
+        self.set_aside.update(letter.external_id for letter in work.letters)
+        self.set_aside.update(deferral.external_id for deferral in work.deferrals)
+
+    def keep_position(self, position: state.Checkpoint) -> None:
+        """Within a transaction: how far this stream is read, and what the run has done so far."""
+        seen = bytes(self.seen) if self.seen is not None and position.is_reading else None
+        kept = state.Checkpoint(position.watermark, position.is_reading, position.since, position.resume, seen)
+        state.save_checkpoint(self.session, self.stream_id, kept, self.run.run_id, self.clock())
+        state.update_run(self.session, self.run.run_id, self.run.as_data())
+
+    def _count(self, work: PageWork, writes: Sequence[Arrival]) -> None:
+        decisions = self.report.decisions
+        decisions[Decision.UNCHANGED] += len(work.unchanged)
+        decisions[Decision.DEAD] += len(work.letters)
+        decisions[Decision.DEFERRED] += len(work.deferrals)
+        decisions.update(arrival.decision for arrival in writes if arrival.decision is not None)
+        if not self.listener.wants_changes:
+            return
+        names = list(schema_of(self.pulled.entity).fields)
+        for arrival in writes:
+            if arrival.crm_id is not None and arrival.decision is not Decision.SAME:
+                self.listener.changed(_change(self.pulled.entity, arrival, arrival.crm_id, names, work))
+
+
+def _change(entity: EntityType, arrival: Arrival, crm_id: CrmId, names: list[str], work: PageWork) -> Change:
+    old = work.old_values.get(crm_id)
+    assert arrival.decision is not None
+    if old is None:
+        fields = {
+            name: (None, value)
+            for name, value in zip(names, arrival.values, strict=True)
+            if value not in (None, (), {})
+        }
+    else:
+        fields = {names[position]: (old[position], arrival.values[position]) for position in arrival.changed}
+    return Change(entity, arrival.record.external_id, crm_id, arrival.decision, fields)

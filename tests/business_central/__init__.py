@@ -1,0 +1,1 @@
+"""The Business Central connector against its simulator and the vendor's contract."""

@@ -1,0 +1,1 @@
+"""Mapping documents: what an integrator writes, and what a record becomes."""
