@@ -10,7 +10,7 @@ demo: $(STAMP)
 	$(BIN)/counterfoil demo
 
 test: $(STAMP)
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadfile
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -245,48 +245,28 @@ def pull(
     JOB may be left out when there is only one.
     """
     from cli_progress import watching
-    from cli_reports import render_run
+    from cli_reports import render_changes, render_run
     from sync_jobs import operations
-    from sync_jobs.bootstrap import entities_of
 
     hub = frame.hub()
-    settings = hub.settings
-    name = chosen_job(settings, job)
-    chosen = None
-    if entities:
-        offered = entities_of(settings.get_job(name), settings.get_connection(settings.get_job(name).connection))
-        chosen = [entity_named(entity) for entity in entities]
-        for entity in chosen:
-            if entity not in offered:
-                raise ConfigurationFault(f"job {name!r} does not pull {entity.value}; it pulls {', '.join(offered)}")
-    if approve is not None:
-        if dry_run:
-            raise click.UsageError("--approve and --dry-run do not go together: a rehearsal decides nothing")
-        _approve(hub, name, approve)
+    name = chosen_job(hub.settings, job)
+    chosen = [entity_named(entity) for entity in entities] if entities else None
+    if approve is not None and dry_run:
+        raise click.UsageError("--approve and --dry-run do not go together: a rehearsal decides nothing")
     log = configure_logs(frame.log) if frame.log else None
     with watching(log=log, is_quiet=as_json, wants_changes=dry_run, limit=limit) as watcher:
         try:
-            report = operations.pull(hub, name, entities=chosen, full=full, is_rehearsal=dry_run, listener=watcher)
+            report = operations.pull(
+                hub, name, entities=chosen, full=full, is_rehearsal=dry_run, approves=approve, listener=watcher
+            )
         except RunStopped as stop:
+            if dry_run and not as_json:
+                render_changes(watcher)
             _tell_stop(hub, name, stop, dry_run)
             raise
     if log is not None:
         log.info("run_finished", run=report.run_id, job=name, status=report.status)
     render_run(report, watcher, is_rehearsal=dry_run, as_json=as_json)
-
-
-def _approve(hub: Hub, job: str, run_id: int) -> None:
-    """Let the job's held run go on. Raises ConfigurationFault when that is not what the run is."""
-    from crm_core.store.state import approve_run, list_runs
-    from sync_jobs.operations import opened
-
-    with opened(hub) as session:
-        newest = next(iter(list_runs(session, job=job, limit=1)), None)
-        if newest is None or newest.id != run_id:
-            what = f"its newest is run {newest.id}" if newest else "it has not run yet"
-            raise ConfigurationFault(f"run {run_id} is not the newest run of job {job!r} ({what}): nothing to approve")
-        if not approve_run(session, run_id, hub.clock()):
-            raise ConfigurationFault(f"run {run_id} of job {job!r} is {newest.status}, not held: nothing to approve")
 
 
 def _tell_stop(hub: Hub, job: str, stop: RunStopped, is_rehearsal: bool) -> None:
@@ -299,11 +279,13 @@ def _tell_stop(hub: Hub, job: str, stop: RunStopped, is_rehearsal: bool) -> None
         click.echo("a pull would be held here, and wait for a person", err=True)
         return
     from cli_reports import approval
-    from crm_core.store.state import list_runs
+    from crm_core.store.state import find_held_pull
     from sync_jobs.operations import opened
 
     with opened(hub) as session:
-        run = next(iter(list_runs(session, job=job, limit=1)))
+        run = find_held_pull(session, job)
+    if run is None:  # the database could not keep the end of the run
+        return
     click.echo(f"run {run.id} is held. `counterfoil pull {job} --dry-run` shows what it would", err=True)
     click.echo(f"write; when that is right: {approval(run)}", err=True)
 
@@ -344,7 +326,7 @@ def show_entities(frame: Frame, noun: str, query: str | None, limit: int, as_jso
 @pass_frame
 def runs(frame: Frame, job: str | None, limit: int, as_json: bool) -> None:
     """The last runs, the newest first; held ones with how to let them go on."""
-    from cli_reports import run_data, run_table
+    from cli_reports import approvable, run_data, run_table
     from cli_tables import show
     from crm_core.store.state import list_runs
     from sync_jobs.operations import opened
@@ -355,7 +337,8 @@ def runs(frame: Frame, job: str | None, limit: int, as_json: bool) -> None:
     with opened(hub) as session:
         found = list_runs(session, job=job, limit=limit)
     if as_json:
-        emit([run_data(run) for run in found])
+        waiting = approvable(found)
+        emit([run_data(run, waits_for_approval=run.id in waiting) for run in found])
     elif found:
         show(run_table(found))
     else:

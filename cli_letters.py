@@ -349,6 +349,7 @@ def _letter_data(letter: DeadLetter) -> dict[str, Any]:
     return {
         name: payload_as_data(letter.payload) if name == "payload" else getattr(letter, name)
         for name in letter.__slots__
+        if name != "fingerprint"
     }
 
 
@@ -356,4 +357,5 @@ def _deferral_data(deferral: Deferral) -> dict[str, Any]:
     return {
         name: payload_as_data(deferral.payload) if name == "payload" else getattr(deferral, name)
         for name in deferral.__slots__
+        if name != "fingerprint"
     }

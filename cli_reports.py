@@ -10,6 +10,7 @@ import click
 from cli_frame import EXIT_PARTIAL, emit
 from cli_tables import STATUS_STYLES, Column, Table, moment, plain, printable, seconds, show
 from crm_core.model.schema import FieldSpec, Kind, schema_of
+from crm_core.store.state import PULL_KINDS
 from sync_jobs.decisions import Decision
 
 if TYPE_CHECKING:
@@ -139,9 +140,8 @@ def report_table(title: str, reports: Iterable[EntityReport]) -> Table:
 def run_table(runs: Sequence[Run]) -> Table:
     """Runs, the newest first; how to let a held one go on."""
     rows, notes = [], []
-    newest: dict[str, int] = {}
+    waiting = approvable(runs)
     for run in runs:
-        newest.setdefault(run.job, run.id)
         counts = run_counts(run)
         rows.append(
             [
@@ -158,7 +158,7 @@ def run_table(runs: Sequence[Run]) -> Table:
         )
         if run.error:
             notes.append(f"run {run.id} {run.status}: {printable(run.error)}")
-        if run.status == "held" and newest[run.job] == run.id and run.approved_at is None:
+        if run.id in waiting:
             notes.append(f"  find out why; when it is right: {approval(run)}")
     columns = (
         Column("run", align="right"),
@@ -176,14 +176,23 @@ def run_table(runs: Sequence[Run]) -> Table:
     return Table("runs", columns, rows, notes)
 
 
-def run_data(run: Run) -> dict[str, Any]:
+def approvable(runs: Sequence[Run]) -> set[int]:
+    """Of runs, the newest first: those that a person can let go on, as `state.find_held_pull` finds them."""
+    newest: dict[str, Run] = {}
+    for run in runs:
+        if run.kind in PULL_KINDS and run.status in ("held", "succeeded", "partial"):
+            newest.setdefault(run.job, run)
+    return {run.id for run in newest.values() if run.status == "held"}
+
+
+def run_data(run: Run, *, waits_for_approval: bool) -> dict[str, Any]:
     """A stored run for `--json`, its report as `pull --json` gives it."""
     made = {name: getattr(run, name) for name in run.__slots__ if name != "report"}
     entities = {
         entity: {key: float(value) if key == "seconds" else value for key, value in report.items()}
         for entity, report in run.report.items()
     }
-    return {**made, "entities": entities, "approval": approval(run) if run.status == "held" else None}
+    return {**made, "entities": entities, "approval": approval(run) if waits_for_approval else None}
 
 
 def approval(run: Run) -> str:
@@ -198,6 +207,14 @@ def run_counts(run: Run) -> dict[str, int]:
     made = {name: sum(int(report.get(name) or 0) for report in entities) for name in names}
     made["set_aside"] = made[Decision.DEAD.value] + made[Decision.DEFERRED.value]
     return made
+
+
+def render_changes(watcher: Watcher) -> None:
+    """What a dry run has found, field by field."""
+    for table in change_tables(watcher.changes):
+        show(table)
+    if watcher.left_out:
+        click.echo(f"{watcher.left_out:,} more records would be written; --limit shows more")
 
 
 def render_run(report: RunReport, watcher: Watcher, *, is_rehearsal: bool, as_json: bool) -> None:
@@ -217,10 +234,7 @@ def render_run(report: RunReport, watcher: Watcher, *, is_rehearsal: bool, as_js
         emit(made)
     else:
         if is_rehearsal:
-            for table in change_tables(watcher.changes):
-                show(table)
-            if watcher.left_out:
-                click.echo(f"{watcher.left_out:,} more records would be written; --limit shows more")
+            render_changes(watcher)
             if gone := report.total(Decision.DELETED):
                 click.echo(
                     f"{gone:,} records would be taken out or become inactive: the back office has them no longer"

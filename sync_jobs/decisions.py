@@ -24,6 +24,8 @@ class Decision(StrEnum):
     """Waits for a record that it refers to."""
     DEAD = "dead"
     """Set aside as a dead letter."""
+    DISCARDED = "discarded"
+    """Cannot be taken in, and a person has decided that it is not wanted as it is."""
     DELETED = "deleted"
 
 

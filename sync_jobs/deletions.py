@@ -6,19 +6,22 @@ invoice cancelled; a price, a stock level, a credit or a payment that no longer 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 
 from crm_core.clock import Clock
 from crm_core.errors import MassChangeHeld
-from crm_core.ids import EntityType
+from crm_core.ids import CrmId, EntityType
+from crm_core.model.schema import schema_of
 from crm_core.store import letters as letter_store
 from crm_core.store import page as page_store
 from crm_core.store import state
 from crm_core.store.letters import NewLetter
 from crm_core.store.page import EntityWriter
 from crm_core.store.session import Session
-from sync_jobs.decisions import PullPolicy, breaks_deletion_guard
+from sync_jobs.decisions import Decision, PullPolicy, breaks_deletion_guard
+from sync_jobs.report import Change
 from sync_jobs.seen import SeenBindings
 
 _CANCELLED = {EntityType.ORDER, EntityType.INVOICE}
@@ -26,20 +29,58 @@ _AT_ONCE = 1000
 _CIRCLE_SHOWN = 10
 
 
-def bury(session: Session, writer: EntityWriter, stream_id: int, external_ids: Sequence[str], moment: datetime) -> int:
+Told = Callable[[Change], None]
+"""Somebody who wants to know what becomes of each entity (a rehearsal)."""
+
+
+def bury(
+    session: Session,
+    writer: EntityWriter,
+    stream_id: int,
+    external_ids: Sequence[str],
+    moment: datetime,
+    *,
+    told: Told | None = None,
+) -> int:
     """Within a transaction: these records are gone. Returns how many of them were known and alive."""
-    rows = page_store.bindings_of(session, stream_id, external_ids)
-    alive = [binding for binding in (page_store.Binding(*row) for row in rows.values()) if binding.deleted_at is None]
+    alive = _alive(session, stream_id, external_ids)
     if not alive:
         return 0
+    if told is not None:
+        _tell(session, writer, alive, told)
     crm_ids = [binding.crm_id for binding in alive]
     if not writer.table.has_status:
         writer.remove(crm_ids)
     else:
-        writer.set_status(crm_ids, "cancelled" if writer.table.entity in _CANCELLED else "inactive")
+        writer.set_status(crm_ids, _status_of_the_gone(writer.table.entity))
     page_store.mark_deleted(session, stream_id, [binding.external_id for binding in alive], moment)
     letter_store.settle(session, stream_id, [binding.external_id for binding in alive], moment)
     return len(alive)
+
+
+def _alive(session: Session, stream_id: int, external_ids: Sequence[str]) -> list[page_store.Binding]:
+    rows = page_store.bindings_of(session, stream_id, external_ids)
+    return [binding for binding in (page_store.Binding(*row) for row in rows.values()) if binding.deleted_at is None]
+
+
+def _status_of_the_gone(entity: EntityType) -> str:
+    return "cancelled" if entity in _CANCELLED else "inactive"
+
+
+def _tell(session: Session, writer: EntityWriter, gone: Sequence[page_store.Binding], told: Told) -> None:
+    """What burying does to each entity: its status moves, or every value that it has is taken out."""
+    entity = writer.table.entity
+    names = list(schema_of(entity).fields)
+    values = page_store.entity_values(session, writer.table, [binding.crm_id for binding in gone])
+    for binding in sorted(gone, key=lambda one: one.external_id):
+        old = dict(zip(names, values.get(CrmId(binding.crm_id), ()), strict=False))
+        fields: dict[str, tuple[Any, Any]]
+        if writer.table.has_status:
+            new = _status_of_the_gone(entity)
+            fields = {"status": (old["status"], new)} if old and old["status"] != new else {}
+        else:
+            fields = {name: (value, None) for name, value in old.items() if value not in (None, (), {})}
+        told(Change(entity, binding.external_id, binding.crm_id, Decision.DELETED, fields))
 
 
 def sweep(
@@ -51,10 +92,11 @@ def sweep(
     policy: PullPolicy | None,
     lease: state.Lease,
     clock: Clock,
+    told: Told | None = None,
 ) -> int:
     """Bury every bound record that a complete full read did not meet. Raises MassChangeHeld, having buried none.
 
-    policy: None when a person has approved it.
+    policy: None when a person has approved it. told: hears of every record, also of those that are held.
     """
     known = 0
     missing: list[str] = []
@@ -65,6 +107,9 @@ def sweep(
         if binding_id not in seen:
             missing.append(external_id)
     if policy is not None and breaks_deletion_guard(len(missing), known, policy):
+        if told is not None:
+            for start in range(0, len(missing), _AT_ONCE):
+                _tell(session, writer, _alive(session, stream_id, missing[start : start + _AT_ONCE]), told)
         raise MassChangeHeld(
             f"{len(missing)} of {known} known {writer.table.entity.value} records are gone from the back office;"
             " nothing was deleted"
@@ -74,7 +119,7 @@ def sweep(
         with session.transaction():
             now = clock()
             lease.renew(session, now)
-            gone += bury(session, writer, stream_id, missing[start : start + _AT_ONCE], now)
+            gone += bury(session, writer, stream_id, missing[start : start + _AT_ONCE], now, told=told)
     return gone
 
 
@@ -100,6 +145,7 @@ def bury_cycles(session: Session, connection: str, run_id: int, moment: datetime
             "reference_cycle",
             f"the records refer to each other in a circle: {text}",
             deferral.payload,
+            deferral.fingerprint,
             deferral.field,
             deferral.version,
         )

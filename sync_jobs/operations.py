@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 
-from crm_core.errors import CounterfoilError, ErrorBudgetExceeded, MassChangeHeld, StoreFault
+from crm_core.errors import ConfigurationFault, CounterfoilError, ErrorBudgetExceeded, MassChangeHeld, StoreFault
 from crm_core.ids import EntityType
 from crm_core.store import letters as letter_store
 from crm_core.store import state
@@ -14,7 +14,7 @@ from crm_core.store.session import Session
 from sync_jobs.bootstrap import Hub, connected, entities_of, mapping_of
 from sync_jobs.decisions import Decision
 from sync_jobs.pull import Puller
-from sync_jobs.replay import replay_letters, replay_payloads
+from sync_jobs.replay import refuse_without_id, replay_letters, replay_payloads
 from sync_jobs.report import Listener, RunReport, SilentListener
 
 
@@ -25,25 +25,30 @@ def pull(
     entities: Sequence[EntityType] | None = None,
     full: bool = False,
     is_rehearsal: bool = False,
+    approves: int | None = None,
     listener: Listener | None = None,
 ) -> RunReport:
     """Pull a job. A run that was stopped or killed goes on where it was; its report says how it ended.
 
     is_rehearsal: everything is done inside one transaction that is rolled back, so that the listener's changes are
-    exactly what a pull would write. Raises ConfigurationFault, LeaseUnavailable, and what stops the connection, after
-    the run is recorded.
+    exactly what a pull would write. approves: the held run that a person lets go on; this pull has no guards, the next
+    one has them again. Raises ConfigurationFault (also for an entity that is not the job's and for a run that cannot
+    be approved), LeaseUnavailable, and what stops the connection, after the run is recorded.
     """
     job = hub.settings.get_job(job_name)
     connection = hub.settings.get_connection(job.connection)
-    chosen = entities_of(job, connection)
-    if entities is not None:
-        chosen = [entity for entity in chosen if entity in entities]
+    offered = entities_of(job, connection)
+    for entity in entities or ():
+        if entity not in offered:
+            raise ConfigurationFault(f"job {job_name!r} does not pull {entity.value}; it pulls {', '.join(offered)}")
+    chosen = offered if entities is None else [entity for entity in offered if entity in entities]
 
     def work(puller: Puller) -> None:
         for entity in chosen:
             puller.pull(entity, full=full)
 
-    return _run(hub, job_name, "full pull" if full else "pull", chosen, work, listener, is_rehearsal=is_rehearsal)
+    kind = state.PULL_KINDS[full]
+    return _run(hub, job_name, kind, chosen, work, listener, is_rehearsal=is_rehearsal, approves=approves)
 
 
 def replay(hub: Hub, job_name: str, *, listener: Listener | None = None, is_rehearsal: bool = False) -> RunReport:
@@ -61,13 +66,20 @@ def replay(hub: Hub, job_name: str, *, listener: Listener | None = None, is_rehe
 def replay_dead_letters(
     hub: Hub, letters: Sequence[DeadLetter], *, listener: Listener | None = None
 ) -> list[RunReport]:
-    """Map the payloads of these letters again; a run for each job whose connection they belong to."""
+    """Map the payloads of these letters again, in as few runs as the jobs allow.
+
+    Raises ConfigurationFault for a letter without an id and for an entity that no job pulls, before anything is done.
+    """
+    refuse_without_id(letters)
+    shares = [
+        share
+        for connection in dict.fromkeys(letter.connection for letter in letters)
+        for share in _by_job(hub, connection, [letter for letter in letters if letter.connection == connection])
+    ]
     reports = []
-    for connection in dict.fromkeys(letter.connection for letter in letters):
-        mine = [letter for letter in letters if letter.connection == connection]
-        wanted = {letter.entity for letter in mine}
-        job_name = _job_for(hub, connection, wanted)
-        chosen = entities_of(hub.settings.get_job(job_name), hub.settings.get_connection(connection))
+    for job_name, mine in shares:
+        job = hub.settings.get_job(job_name)
+        chosen = entities_of(job, hub.settings.get_connection(job.connection))
 
         def work(puller: Puller, mine: list[DeadLetter] = mine) -> None:
             replay_letters(puller, mine)
@@ -76,11 +88,23 @@ def replay_dead_letters(
     return reports
 
 
-def _job_for(hub: Hub, connection: str, wanted: set[EntityType]) -> str:
+def _by_job(hub: Hub, connection: str, letters: list[DeadLetter]) -> list[tuple[str, list[DeadLetter]]]:
+    """The letters of a connection with the jobs that pull their entities, the job that takes most of them first."""
     settings = hub.settings.get_connection(connection)
-    jobs = [job for job in hub.settings.jobs.values() if job.connection == connection]
-    jobs.sort(key=lambda job: -len(wanted & set(entities_of(job, settings))))
-    return jobs[0].name
+    jobs = {
+        job.name: set(entities_of(job, settings)) for job in hub.settings.jobs.values() if job.connection == connection
+    }
+    shares = []
+    left = {letter.entity for letter in letters}
+    while left:
+        name = max(jobs, key=lambda job: len(left & jobs[job]))
+        taken = left & jobs[name]
+        if not taken:
+            names = ", ".join(sorted(left))
+            raise ConfigurationFault(f"no job of connection {connection!r} pulls {names}: it cannot be replayed")
+        shares.append((name, [letter for letter in letters if letter.entity in taken]))
+        left -= taken
+    return shares
 
 
 def _run(
@@ -92,13 +116,15 @@ def _run(
     listener: Listener | None,
     *,
     is_rehearsal: bool = False,
+    approves: int | None = None,
 ) -> RunReport:
     """Lease, run record, work, end of the run record: the frame of everything that takes records in."""
     job = hub.settings.get_job(job_name)
     with opened(hub, is_rehearsal=is_rehearsal) as session:
-        lease = state.take_lease(session, job_name, hub.clock())
+        lease = state.take_lease(session, job.connection, hub.clock())
         try:
-            is_approved = _was_approved(session, job_name)
+            if approves is not None:
+                _approve(session, hub, job_name, approves)
             run_id = state.start_run(session, job_name, job.connection, kind, hub.clock())
             report = RunReport(run_id, job_name, job.connection)
             failure: BaseException | None = None
@@ -113,7 +139,7 @@ def _run(
                         listener or SilentListener(),
                         lease,
                         report,
-                        is_approved=is_approved,
+                        is_approved=approves is not None,
                     )
                     work(puller)
             except BaseException as error:
@@ -144,10 +170,17 @@ def _finish(session: Session, hub: Hub, report: RunReport, failure: BaseExceptio
         state.finish_run(session, report.run_id, report.status, hub.clock(), report.as_data(), report.error)
 
 
-def _was_approved(session: Session, job_name: str) -> bool:
-    """Whether the job's last run was held and a person let it go on: then this run is not held again."""
-    runs = state.list_runs(session, job=job_name, limit=1)
-    return bool(runs) and runs[0].status == "held" and runs[0].approved_at is not None
+def _approve(session: Session, hub: Hub, job_name: str, run_id: int) -> None:
+    """Note that a person lets this run go on. Raises ConfigurationFault when it is not the one that is held."""
+    held = state.find_held_pull(session, job_name)
+    if held is None:
+        raise ConfigurationFault(f"no pull of job {job_name!r} is held: there is nothing to approve in run {run_id}")
+    if held.id != run_id:
+        raise ConfigurationFault(
+            f"run {run_id} is not the pull of job {job_name!r} that is held: that is run {held.id}"
+            f" ({held.error}); approve {held.id} when that is right"
+        )
+    state.approve_run(session, run_id, hub.clock())
 
 
 @contextmanager

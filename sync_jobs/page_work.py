@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from connectors.envelopes import Page, SourceRecord
-from crm_core.errors import CounterfoilError, UnresolvedReference
+from crm_core.errors import CounterfoilError, RecordRejected, UnresolvedReference
 from crm_core.ids import CrmId, EntityType
 from crm_core.model.schema import schema_of
 from crm_core.store.layout import EntityTable, table_of
@@ -29,7 +29,10 @@ _FINGERPRINT, _MAPPING, _DELETED_AT = (Binding._fields.index(name) for name in (
 
 
 class Arrival(msgspec.Struct):
-    """A record of the page that is new or changed, on its way to a row."""
+    """A record of the page that is new or changed, on its way to a row.
+
+    fingerprint: of the record as the source gave it; the payload may be what a person made of it.
+    """
 
     record: SourceRecord
     fingerprint: bytes
@@ -103,8 +106,13 @@ class PageMapper:
         known: dict[str, Row],
         work: PageWork,
         values: Sequence[Values | None] | None = None,
+        *,
+        is_edited: bool = False,
     ) -> list[Arrival]:
-        """The arrivals; unchanged records go to `work`. values: what was mapped ahead, in the order of the records."""
+        """The arrivals; unchanged records go to `work`. values: what was mapped ahead, in the order of the records.
+
+        is_edited: the payloads may differ from what the fingerprints stand for, so every record is an arrival.
+        """
         if values is not None and not known:
             return [
                 Arrival(record, print_, None, made or ())
@@ -117,7 +125,9 @@ class PageMapper:
             row = find(record.external_id)
             if row is None:
                 arrivals.append(Arrival(record, print_, None))
-            elif row[_FINGERPRINT] == print_ and row[_MAPPING] == version and row[_DELETED_AT] is None:
+            elif (
+                row[_FINGERPRINT] == print_ and row[_MAPPING] == version and row[_DELETED_AT] is None and not is_edited
+            ):
                 unchanged.append(row)
             else:
                 arrivals.append(Arrival(record, print_, Binding(*row)))
@@ -247,10 +257,19 @@ class PageMapper:
             self.session, self.stream_id, self.table, self.mapping.match, [arrival.values for arrival in strangers]
         )
         doubtful = set()
+        chosen = {int(choice) for choice in links.values() if choice.isdecimal()}
+        there = entity_values(self.session, self.table, sorted(chosen)) if chosen else {}
         for arrival, match in zip(strangers, matches, strict=True):
             choice = links.get(arrival.record.external_id)
-            if choice is not None:
-                match = Match() if choice == "new" else Match((CrmId(int(choice)),), "chosen")
+            if choice == "new":
+                match = Match()
+            elif choice is not None:
+                if not choice.isdecimal() or CrmId(int(choice)) not in there:
+                    doubtful.add(id(arrival))
+                    refusal = RecordRejected(f"is linked to {self.entity.value} {choice}, which the CRM does not have")
+                    self._fail(arrival, refusal, work)
+                    continue
+                match = Match((CrmId(int(choice)),), "chosen")
             if match.is_doubtful:
                 doubtful.add(id(arrival))
                 candidates = tuple(sorted(set(match.candidates)))
@@ -300,6 +319,7 @@ class PageMapper:
                 NewDeferral(
                     record.external_id,
                     bytes(record.payload),
+                    arrival.fingerprint,
                     record.version,
                     missing.entity,
                     missing.external_id,
@@ -325,7 +345,16 @@ class PageMapper:
     ) -> None:
         record = arrival.record
         work.letters.append(
-            NewLetter(record.external_id, cause, message, bytes(record.payload), field_name, record.version, candidates)
+            NewLetter(
+                record.external_id,
+                cause,
+                message,
+                bytes(record.payload),
+                arrival.fingerprint,
+                field_name,
+                record.version,
+                candidates,
+            )
         )
         self._note_failure(arrival, work)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,8 @@ from crm_core.store.page import Values
 from sync_jobs.fingerprint import Payload
 
 PAGES_AHEAD = 2
+_LEAVE_SECONDS = 60.0
+_INTERRUPT_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +30,17 @@ class FetchedPage:
     values: list[Values | None] | None = None
 
 
+@contextmanager
 def fetched_ahead(
     pages: Iterator[Page],
     fingerprint: Callable[[Payload], bytes],
     connection_lock: threading.Lock,
     map_ahead: Callable[[Page], list[Values | None]] | None = None,
-) -> Iterator[FetchedPage]:
+) -> Iterator[Iterator[FetchedPage]]:
     """The pages with their fingerprints, read by a thread of its own. Its error is raised here, in its place.
+
+    Leaving waits for the call that is under way, so that nobody closes the connection under it. Ctrl-C waits for a
+    second only: the call then ends by its own time-out, or with the process, and what it brings or raises is dropped.
 
     The lock is held while a page is being fetched: a connection is used by one thread at a time. map_ahead: for a
     first read, where every record will be mapped anyway, the thread does that too while the database is at work.
@@ -67,9 +74,7 @@ def fetched_ahead(
         except BaseException as error:  # noqa: BLE001 - handed over to the thread that asked for the pages
             put(error)
 
-    thread = threading.Thread(target=work, name="counterfoil-prefetch", daemon=True)
-    thread.start()
-    try:
+    def arriving() -> Iterator[FetchedPage]:
         while True:
             item = waiting.get()
             if item is end:
@@ -77,6 +82,15 @@ def fetched_ahead(
             if isinstance(item, BaseException):
                 raise item
             yield item
+
+    thread = threading.Thread(target=work, name="counterfoil-prefetch", daemon=True)
+    thread.start()
+    patience = _LEAVE_SECONDS
+    try:
+        yield arriving()
+    except KeyboardInterrupt:
+        patience = _INTERRUPT_SECONDS
+        raise
     finally:
         stopped.set()
-        thread.join(timeout=60)
+        thread.join(timeout=patience)

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from connectors.envelopes import SourceRecord, UnreadableRecord
@@ -79,37 +80,53 @@ class Puller:
         stream = self._state(entity)
         checkpoint = state.find_checkpoint(self.session, stream.stream_id)
         spec = stream.pulled.spec
-        if checkpoint.is_reading and not (full and checkpoint.since is not None):
+        # A sweep that was held is done when a person has approved it. Else it is refused, and everything is read again:
+        # the back office may have come to itself since.
+        is_refused = checkpoint.resume == SWEEP and not self.is_approved
+        if checkpoint.is_reading and not is_refused and not (full and checkpoint.since is not None):
             since, resume, watermark = checkpoint.since, checkpoint.resume, checkpoint.watermark
             stream.report.is_resumed = True
         else:
-            is_full = full or spec.replication is Replication.FULL or checkpoint.watermark is None
+            is_full = full or is_refused or spec.replication is Replication.FULL or checkpoint.watermark is None
             since, resume, watermark = None if is_full else checkpoint.watermark, None, checkpoint.watermark
         stream.report.is_full = since is None
         may_sweep = since is None and spec.lists_everything and (resume is None or checkpoint.seen is not None)
-        stream.seen = SeenBindings(checkpoint.seen or b"") if may_sweep else None
-        self.listener.entity_started(stream.report)
-        started = time.perf_counter()
-        try:
+        seen = checkpoint.seen if resume is not None else None
+        stream.seen = SeenBindings(seen or b"") if may_sweep else None
+        with self.watched(entity) as stored:
             if resume != SWEEP:
-                for fetched in fetched_ahead(
+                with fetched_ahead(
                     stream.pulled.source.pages(since, resume=resume),
                     fingerprint_for(entity),
                     self.connection_lock,
                     stream.mapper.map_ahead if stream.is_first_read else None,
-                ):
-                    watermark = self._take_page(stream, fetched, since, watermark)
-                    stream.report.seconds = time.perf_counter() - started
-                    self.listener.page_stored(stream.report)
+                ) as arriving:
+                    for fetched in arriving:
+                        watermark = self._take_page(stream, fetched, since, watermark)
+                        stored()
             if stream.seen is not None and not stream.is_first_read:
                 self._sweep(stream)
             with self.session.transaction():
                 stream.keep_position(state.Checkpoint(watermark))
             self.release(entity)
-        finally:
-            stream.report.seconds = time.perf_counter() - started
-        self.listener.entity_finished(stream.report)
         return stream.report
+
+    @contextmanager
+    def watched(self, entity: EntityType) -> Iterator[Callable[[], None]]:
+        """Work on one stream whose time is taken and whose listener is told; call what it gives after each page."""
+        report = self._state(entity).report
+        before, started = report.seconds, time.perf_counter()
+
+        def stored() -> None:
+            report.seconds = before + time.perf_counter() - started
+            self.listener.page_stored(report)
+
+        self.listener.entity_started(report)
+        try:
+            yield stored
+        finally:
+            report.seconds = before + time.perf_counter() - started
+        self.listener.entity_finished(report)
 
     def _take_page(
         self, stream: StreamRun, fetched: FetchedPage, since: str | None, watermark: str | None
@@ -131,10 +148,16 @@ class Puller:
         ahead = fetched.values if records is page.records else None
         work = self._prepared(stream, records, prints, ahead=ahead)
         letters = _letters_of(stream.pulled.entity, page.unreadable)
-        work.letters.extend(letters.values())
-        known = page_store.bindings_of(self.session, stream.stream_id, list(letters)) if letters else {}
-        work.known_failures += [page_store.Binding(*row).binding_id for row in known.values()]
         stream.report.decisions[Decision.UNCHANGED] += len(page.unreadable) - len(letters)
+        known = page_store.bindings_of(self.session, stream.stream_id, list(letters)) if letters else {}
+        for key, row in known.items():
+            binding = page_store.Binding(*row)
+            if binding.fingerprint == letters[key].fingerprint and binding.deleted_at is None:
+                work.unchanged.append(row)  # it was taken in as a person mended it
+                del letters[key]
+            else:
+                work.known_failures.append(binding.binding_id)
+        work.letters.extend(letters.values())
         stream.report.decisions[Decision.UNCHANGED] += len(page.records) - len(records)
         position = state.Checkpoint(watermark, is_reading=resume is not None, since=since, resume=resume)
         stream.store(work, deleted=page.deleted, position=position)
@@ -153,13 +176,24 @@ class Puller:
     # -- a set of records: from a page, fetched by id, replayed or released -------------------------------------------
 
     def take_records(
-        self, entity: EntityType, records: Sequence[SourceRecord], *, links: Mapping[str, str] | None = None
+        self,
+        entity: EntityType,
+        records: Sequence[SourceRecord],
+        *,
+        fingerprints: Sequence[bytes] | None = None,
+        links: Mapping[str, str] | None = None,
+        is_edited: bool = False,
     ) -> PageWork:
-        """Take records in outside of a page walk; the checkpoint stays where it is."""
+        """Take records in outside of a page walk; the checkpoint stays where it is.
+
+        fingerprints: those of the source's records, where a payload may be what a person made of one. is_edited: so
+        that a fingerprint that is known does not mean that there is nothing to do.
+        """
         stream = self._state(entity)
         stream.report.read += len(records)
-        prints = [fingerprint_for(entity)(record.payload) for record in records]
-        work = self._prepared(stream, records, prints, links=dict(links or {}))
+        if fingerprints is None:
+            fingerprints = [fingerprint_for(entity)(record.payload) for record in records]
+        work = self._prepared(stream, records, fingerprints, links=dict(links or {}), is_edited=is_edited)
         stream.store(work)
         return work
 
@@ -171,11 +205,12 @@ class Puller:
         *,
         links: dict[str, str] | None = None,
         ahead: Sequence[Values | None] | None = None,
+        is_edited: bool = False,
     ) -> PageWork:
         work = PageWork()
         if records:
             known = page_store.bindings_of(self.session, stream.stream_id, [record.external_id for record in records])
-            arrivals = stream.mapper.split(records, prints, known, work, ahead)
+            arrivals = stream.mapper.split(records, prints, known, work, ahead, is_edited=is_edited)
             if arrivals:
                 self._under_way.append((stream.pulled.entity, arrivals))
                 try:
@@ -185,6 +220,7 @@ class Puller:
         report = stream.report
         report.swung += work.swung
         if not self.is_approved and breaks_swing_guard(report.swung, report.read, self.policy):
+            stream.tell_changes(work)
             raise MassChangeHeld(
                 f"{report.swung} of {report.read} {report.entity.value} records change a price or limit by more than"
                 f" {self.policy.swing:.0%}; this page was not stored"
@@ -221,6 +257,7 @@ class Puller:
             policy=None if self.is_approved else self.policy,
             lease=self.lease,
             clock=self.clock,
+            told=stream.told,
         )
         stream.report.decisions[Decision.DELETED] += gone
 
@@ -239,10 +276,12 @@ class Puller:
                 break
             before = released
             for child in dict.fromkeys(deferral.entity for deferral in ready):
-                records = [
-                    SourceRecord(ExternalId(d.external_id), d.payload, d.version) for d in ready if d.entity is child
-                ]
-                work = self.take_records(child, records)
+                mine = [d for d in ready if d.entity is child]
+                work = self.take_records(
+                    child,
+                    [SourceRecord(ExternalId(d.external_id), d.payload, d.version) for d in mine],
+                    fingerprints=[d.fingerprint for d in mine],
+                )
                 released += len(work.arrivals) + len(work.letters)
             if released == before:
                 break
@@ -287,7 +326,8 @@ def _letters_of(entity: EntityType, unreadable: Sequence[UnreadableRecord]) -> d
     print_of = fingerprint_for(entity)
     keys = [bad.external_id or f"?{print_of(bad.payload).hex()}" for bad in unreadable]
     return {
-        key: NewLetter(key, "unreadable", bad.reason, bad.payload) for key, bad in zip(keys, unreadable, strict=True)
+        key: NewLetter(key, "unreadable", bad.reason, bad.payload, print_of(bad.payload))
+        for key, bad in zip(keys, unreadable, strict=True)
     }
 
 

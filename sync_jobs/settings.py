@@ -21,6 +21,7 @@ A connection without a job has one of its own name, which pulls everything.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import tomllib
@@ -110,7 +111,10 @@ def load_settings(file: Path) -> Settings:
     _only(data, ("store", "connections", "jobs"), file.name)
     store = _table(data, "store", file.name)
     _only(store, ("url",), f"{file.name} [store]")
-    url = expanded(str(store.get("url", "sqlite:///counterfoil.sqlite")), "store.url")
+    url = store.get("url", "sqlite:///counterfoil.sqlite")
+    if not isinstance(url, str):
+        raise ConfigurationFault(f"{file.name} [store]: `url` must be a text, not {url!r}")
+    url = expanded(url, "store.url")
     if url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
         url = f"sqlite:///{file.parent.resolve() / url.removeprefix('sqlite:///')}"
     connections = {
@@ -134,9 +138,15 @@ def _connection(name: ConnectionName, table: Any, file: Path) -> ConnectionSetti
     if not isinstance(connector, str):
         raise ConfigurationFault(f"{place}: `connector` is missing")
     mappings = {
-        _entity(entity, f"{place} mappings"): (file.parent / str(path)).resolve()
-        for entity, path in (options.pop("mappings", None) or {}).items()
+        _entity(entity, f"{place} mappings"): (file.parent / path).resolve()
+        for entity, path in _texts(options.pop("mappings", {}), f"{place} mappings", "files by entity").items()
     }
+    extra = options.get("extra_fields", {})
+    if not isinstance(extra, dict):
+        raise ConfigurationFault(f"{place}: `extra_fields` must be a table of fields by entity, not {extra!r}")
+    for entity, words in extra.items():
+        _entity(entity, f"{place} extra_fields")
+        _texts(words, f"{place} extra_fields.{entity}", "kinds by field")
     known = get_connector(connector).manifest.config.model_fields
     _only(options, (*known, "mappings"), place)
     return ConnectionSettings(name, connector, options, mappings)
@@ -148,19 +158,32 @@ def _job(name: str, table: Any, connections: Mapping[ConnectionName, Any], file:
         raise ConfigurationFault(f"{place} is not a table")
     _only(table, ("connection", "entities", "guard"), place)
     connection = table.get("connection")
-    if not isinstance(connection, str) or connection not in connections:
+    if not isinstance(connection, str):
+        said = "is missing" if connection is None else f"must be the name of one, not {connection!r}"
+        raise ConfigurationFault(f"{place}: `connection` {said}")
+    if connection not in connections:
         raise ConfigurationFault(
-            f"{place}: there is no connection {connection!r}{did_you_mean(str(connection), connections)}"
+            f"{place}: there is no connection {connection!r}{did_you_mean(connection, connections)}"
         )
     entities = table.get("entities")
-    chosen = None if entities is None else tuple(_entity(entity, place) for entity in entities)
-    guard = table.get("guard") or {}
-    known = {item.name: type(getattr(PullPolicy(), item.name)) for item in fields(PullPolicy)}
-    _only(guard, known, f"{place} guard")
+    if entities is not None and not isinstance(entities, list):
+        raise ConfigurationFault(f"{place}: `entities` must be a list of names, not {entities!r}")
+    chosen = None if entities is None else tuple(_entity(entity, f"{place} entities") for entity in entities)
+    return JobSettings(name, ConnectionName(connection), chosen, _policy(table.get("guard", {}), f"{place} guard"))
+
+
+def _policy(guard: Any, place: str) -> PullPolicy:
+    """Shares are numbers from 0 up, minimums whole ones: a slip here would switch a guard off without a word."""
+    if not isinstance(guard, dict):
+        raise ConfigurationFault(f"{place} must be a table, not {guard!r}")
+    kinds = {item.name: type(getattr(PullPolicy(), item.name)) for item in fields(PullPolicy)}
+    _only(guard, kinds, place)
     for key, value in guard.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-            raise ConfigurationFault(f"{place} guard: {key} must be a number from 0 up, not {value!r}")
-    return JobSettings(name, ConnectionName(connection), chosen, PullPolicy(**guard))
+        is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if not is_number or value < 0 or (kinds[key] is int and not isinstance(value, int)):
+            word = "whole number" if kinds[key] is int else "number"
+            raise ConfigurationFault(f"{place}: {key} must be a {word} from 0 up, not {value!r}")
+    return PullPolicy(**guard)
 
 
 def open_connector(settings: ConnectionSettings) -> Connector:
@@ -231,11 +254,22 @@ def _expanded(value: Any, place: str) -> Any:
     return value
 
 
-def _entity(name: str, place: str) -> EntityType:
+def _texts(table: Any, place: str, what: str) -> dict[str, str]:
+    """A table of texts. Raises ConfigurationFault that names the key."""
+    if not isinstance(table, dict):
+        raise ConfigurationFault(f"{place} must be a table of {what}, not {table!r}")
+    for key, value in table.items():
+        if not isinstance(value, str):
+            raise ConfigurationFault(f"{place}: {key} must be a text, not {value!r}")
+    return table
+
+
+def _entity(name: Any, place: str) -> EntityType:
     try:
         return EntityType(name)
     except ValueError:
-        raise ConfigurationFault(f"{place}: there is no entity {name!r}{did_you_mean(str(name), EntityType)}") from None
+        known = [entity.value for entity in EntityType]
+        raise ConfigurationFault(f"{place}: there is no entity {name!r}{did_you_mean(str(name), known)}") from None
 
 
 def _table(data: Mapping[str, Any], key: str, place: str) -> dict[str, Any]:

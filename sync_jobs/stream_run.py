@@ -118,14 +118,19 @@ class StreamRun:
             for moment, crm_ids in work.unchanged_moments.items():
                 self.writer.refresh_as_of(crm_ids, moment)
             if deleted:
-                gone = deletions.bury(session, self.writer, stream_id, deleted, now)
+                gone = deletions.bury(session, self.writer, stream_id, deleted, now, told=self.told)
                 self.report.decisions[Decision.DELETED] += gone
-            self._set_aside(work, writes)
+            discarded = self._set_aside(work, writes)
             if position is not None:
                 if self.seen is not None:
                     self.seen.add_all(met)
                 self.keep_position(position)
-        self._count(work, writes)
+        self._count(work, writes, discarded)
+
+    @property
+    def told(self) -> deletions.Told | None:
+        """Who hears of every single change, if anybody does."""
+        return self.listener.changed if self.listener.wants_changes else None
 
     def _bindings(self, writes: Sequence[Arrival], payload_page: int) -> list[Binding]:
         version = self.pulled.mapping.version
@@ -156,7 +161,8 @@ class StreamRun:
             touched = {names[position] for arrival in overwritten for position in arrival.changed}
             self.writer.update([(a.crm_id, a.values) for a in overwritten if a.crm_id is not None], touched)
 
-    def _set_aside(self, work: PageWork, writes: Sequence[Arrival]) -> None:
+    def _set_aside(self, work: PageWork, writes: Sequence[Arrival]) -> set[str]:
+        """Letters and waiting records; returns the ids of those that a person has discarded already."""
         session, now = self.session, self.clock()
         run_id = self.run.run_id
         settled = [a.record.external_id for a in writes if a.record.external_id in self.set_aside]
@@ -164,13 +170,15 @@ class StreamRun:
         if settled:
             letter_store.settle(session, self.stream_id, settled, now)
             self.set_aside.difference_update(settled)
+        discarded: set[str] = set()
         if work.letters:
-            letter_store.add_letters(session, self.stream_id, work.letters, run_id, now)
+            discarded = letter_store.add_letters(session, self.stream_id, work.letters, run_id, now)
             letter_store.stop_waiting(session, self.stream_id, [letter.external_id for letter in work.letters])
         if work.deferrals:
             letter_store.add_deferrals(session, self.stream_id, work.deferrals, run_id, now)
-        self.set_aside.update(letter.external_id for letter in work.letters)
+        self.set_aside.update(letter.external_id for letter in work.letters if letter.external_id not in discarded)
         self.set_aside.update(deferral.external_id for deferral in work.deferrals)
+        return discarded
 
     def keep_position(self, position: state.Checkpoint) -> None:
         """Within a transaction: how far this stream is read, and what the run has done so far."""
@@ -179,16 +187,21 @@ class StreamRun:
         state.save_checkpoint(self.session, self.stream_id, kept, self.run.run_id, self.clock())
         state.update_run(self.session, self.run.run_id, self.run.as_data())
 
-    def _count(self, work: PageWork, writes: Sequence[Arrival]) -> None:
+    def _count(self, work: PageWork, writes: Sequence[Arrival], discarded: set[str]) -> None:
         decisions = self.report.decisions
         decisions[Decision.UNCHANGED] += len(work.unchanged)
-        decisions[Decision.DEAD] += len(work.letters)
+        decisions[Decision.DEAD] += len(work.letters) - len(discarded)
+        decisions[Decision.DISCARDED] += len(discarded)
         decisions[Decision.DEFERRED] += len(work.deferrals)
         decisions.update(arrival.decision for arrival in writes if arrival.decision is not None)
+        self.tell_changes(work)
+
+    def tell_changes(self, work: PageWork) -> None:
+        """To a listener who wants them: what this page does, or would do when it is held."""
         if not self.listener.wants_changes:
             return
         names = list(schema_of(self.pulled.entity).fields)
-        for arrival in writes:
+        for arrival in work.arrivals:
             if arrival.crm_id is not None and arrival.decision is not Decision.SAME:
                 self.listener.changed(_change(self.pulled.entity, arrival, arrival.crm_id, names, work))
 

@@ -236,9 +236,10 @@ class PageReader(Generic[M]):
     def _id_of_unreadable(self, raw: msgspec.Raw) -> ExternalId | None:
         """The id of a record whose other fields are not UTF-8, so that it is not taken for a missing one."""
         try:
-            return ExternalId(str(self._keys_of_one.decode(raw).external_id)) or None
+            keys: Any = self._keys_of_one.decode(raw)
         except (ValueError, RecursionError):
             return None
+        return None if _has_nul(keys) else ExternalId(str(keys.external_id)) or None
 
     def _highest(self, moments: list[Any], operation: str | None) -> M | None:
         if not moments:

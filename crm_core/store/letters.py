@@ -16,12 +16,13 @@ from crm_core.store.state import allocate_ids
 
 @dataclass(frozen=True, slots=True)
 class NewLetter:
-    """A record that could not be taken in, and why."""
+    """A record that could not be taken in, and why. fingerprint: of the source's record, as a binding keeps it."""
 
     external_id: str
     cause: str
     message: str
     payload: bytes
+    fingerprint: bytes
     field: str | None = None
     version: str | None = None
     candidates: tuple[int, ...] = ()
@@ -29,10 +30,11 @@ class NewLetter:
 
 @dataclass(frozen=True, slots=True)
 class NewDeferral:
-    """A record that waits for another."""
+    """A record that waits for another. fingerprint: of the source's record, as a binding keeps it."""
 
     external_id: str
     payload: bytes
+    fingerprint: bytes
     version: str | None
     waits_entity: str
     waits_for: str
@@ -41,7 +43,10 @@ class NewDeferral:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A stored dead letter. status: open, resolved (taken in since) or discarded (by a person)."""
+    """A stored dead letter. status: open, resolved (taken in since) or discarded (by a person).
+
+    payload: the source's record, or what a person made of it. fingerprint: of the source's record in any case.
+    """
 
     id: int
     connection: ConnectionName
@@ -52,6 +57,7 @@ class DeadLetter:
     field: str | None
     message: str
     payload: bytes
+    fingerprint: bytes
     version: str | None
     link: str | None
     candidates: tuple[int, ...]
@@ -69,6 +75,7 @@ class Deferral:
     entity: EntityType
     external_id: str
     payload: bytes
+    fingerprint: bytes
     version: str | None
     waits_entity: str
     waits_for: str
@@ -78,48 +85,55 @@ class Deferral:
 
 
 _LETTER = (
-    "d.id, s.connection, s.entity, d.external_id, d.status, d.cause, d.field, d.message, d.payload, d.version, d.link,"
-    " d.candidates, d.attempts, d.run_id, d.first_at, d.last_at"
+    "d.id, s.connection, s.entity, d.external_id, d.status, d.cause, d.field, d.message, d.payload, d.fingerprint,"
+    " d.version, d.link, d.candidates, d.attempts, d.run_id, d.first_at, d.last_at"
     " FROM dead_letters d JOIN streams s ON s.id = d.stream_id"
 )
 _DEFERRAL = (
-    "s.connection, s.entity, d.external_id, d.payload, d.version, d.waits_entity, d.waits_for, d.field, d.since,"
-    " d.attempts FROM deferred d JOIN streams s ON s.id = d.stream_id"
+    "s.connection, s.entity, d.external_id, d.payload, d.fingerprint, d.version, d.waits_entity, d.waits_for, d.field,"
+    " d.since, d.attempts FROM deferred d JOIN streams s ON s.id = d.stream_id"
 )
 
 
-def add_letters(session: Session, stream_id: int, letters: Sequence[NewLetter], run_id: int, moment: datetime) -> int:
+def add_letters(
+    session: Session, stream_id: int, letters: Sequence[NewLetter], run_id: int, moment: datetime
+) -> set[str]:
     """Set records aside. One record has at most one open letter: a new failure replaces the cause of the old one.
 
-    A record that a person discarded stays discarded until the back office changes it. Returns how many are set aside.
+    The letter's payload is replaced only when the source's record changed: what a person edited stays. A record that a
+    person discarded stays discarded until the back office changes it; returns the external ids of those.
     """
     if not letters:
-        return 0
+        return set()
     now = stamp(session, moment)
     condition, keys = session.where_in("external_id", [letter.external_id for letter in letters])
     open_ids: dict[str, int] = {}
     discarded: set[tuple[str, bytes]] = set()
-    for external_id, letter_id, status, payload in session.all(
-        "SELECT external_id, id, status, payload FROM dead_letters"
+    for external_id, letter_id, status, fingerprint in session.all(
+        "SELECT external_id, id, status, fingerprint FROM dead_letters"
         f" WHERE stream_id = ? AND status IN ('open', 'discarded') AND {condition}",
         (stream_id, keys),
     ):
         if status == "open":
             open_ids[external_id] = letter_id
         else:
-            discarded.add((external_id, bytes(payload)))
-    letters = [letter for letter in letters if (letter.external_id, bytes(letter.payload)) not in discarded]
+            discarded.add((external_id, bytes(fingerprint)))
+    left = {letter.external_id for letter in letters if (letter.external_id, letter.fingerprint) in discarded}
+    letters = [letter for letter in letters if letter.external_id not in left]
     fresh = [letter for letter in letters if letter.external_id not in open_ids]
     first = allocate_ids(session, "dead_letters", len(fresh)) if fresh else 0
     session.run_many(
-        "UPDATE dead_letters SET cause = ?, field = ?, message = ?, payload = ?, version = ?, candidates = ?,"
-        " attempts = attempts + 1, run_id = ?, last_at = ? WHERE id = ?",
+        "UPDATE dead_letters SET payload = CASE WHEN fingerprint = ? THEN payload ELSE ? END, fingerprint = ?,"
+        " cause = ?, field = ?, message = ?, version = ?, candidates = ?, attempts = attempts + 1, run_id = ?,"
+        " last_at = ? WHERE id = ?",
         [
             (
+                n.fingerprint,
+                bytes(n.payload),
+                n.fingerprint,
                 n.cause,
                 n.field,
                 n.message,
-                bytes(n.payload),
                 n.version,
                 _joined(n.candidates),
                 run_id,
@@ -131,14 +145,16 @@ def add_letters(session: Session, stream_id: int, letters: Sequence[NewLetter], 
         ],
     )
     session.run_many(
-        "INSERT INTO dead_letters (id, stream_id, external_id, status, cause, field, message, payload, version,"
-        " candidates, attempts, run_id, first_at, last_at) VALUES (?, ?, ?, 'open', ?, ?, ?, ?, ?, ?, 1, ?, ?, ?)",
+        "INSERT INTO dead_letters (id, stream_id, external_id, status, cause, field, message, payload, fingerprint,"
+        " version, candidates, attempts, run_id, first_at, last_at)"
+        " VALUES (?, ?, ?, 'open', ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?)",
         [
-            (first + i, stream_id, n.external_id, n.cause, n.field, n.message, bytes(n.payload), n.version,
-             _joined(n.candidates), run_id, now, now)
+            (first + i, stream_id, n.external_id, n.cause, n.field, n.message, bytes(n.payload), n.fingerprint,
+             n.version, _joined(n.candidates), run_id, now, now)
             for i, n in enumerate(fresh)
         ],
     )  # fmt: skip
+    return left
 
 
 def add_deferrals(
@@ -146,14 +162,16 @@ def add_deferrals(
 ) -> None:
     """Let records wait; a record waits once, with its newest payload."""
     session.run_many(
-        "INSERT INTO deferred (stream_id, external_id, payload, version, waits_entity, waits_for, field, run_id, since,"
-        " attempts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT (stream_id, external_id) DO UPDATE SET"
-        " payload = excluded.payload, version = excluded.version, waits_entity = excluded.waits_entity,"
+        "INSERT INTO deferred (stream_id, external_id, payload, fingerprint, version, waits_entity, waits_for, field,"
+        " run_id, since, attempts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)"
+        " ON CONFLICT (stream_id, external_id) DO UPDATE SET"
+        " payload = excluded.payload, fingerprint = excluded.fingerprint, version = excluded.version,"
+        " waits_entity = excluded.waits_entity,"
         " waits_for = excluded.waits_for, field = excluded.field, run_id = excluded.run_id,"
         " attempts = deferred.attempts + 1",
         [
-            (stream_id, d.external_id, bytes(d.payload), d.version, d.waits_entity, d.waits_for, d.field, run_id,
-             stamp(session, moment))
+            (stream_id, d.external_id, bytes(d.payload), d.fingerprint, d.version, d.waits_entity, d.waits_for, d.field,
+             run_id, stamp(session, moment))
             for d in deferrals
         ],
     )  # fmt: skip
@@ -215,7 +233,10 @@ def get_letter(session: Session, letter_id: int) -> DeadLetter:
 
 
 def edit_letter(session: Session, letter_id: int, *, payload: bytes | None = None, link: str | None = None) -> None:
-    """Change what will be replayed, or choose the match. Raises StoreFault for a letter that is not open."""
+    """Change what will be replayed, or choose the match. Raises StoreFault for a letter that is not open.
+
+    The fingerprint stays that of the source's record: the edit holds until the back office changes it.
+    """
     letter = get_letter(session, letter_id)
     if letter.status != "open":
         raise StoreFault(f"dead letter {letter_id} is {letter.status}, only an open one can be edited")
@@ -276,12 +297,13 @@ def list_deferrals(
             entity=EntityType(row[1]),
             external_id=row[2],
             payload=bytes(row[3]),
-            version=row[4],
-            waits_entity=row[5],
-            waits_for=row[6],
-            field=row[7],
-            since=get_moment(session, row[8]),
-            attempts=row[9],
+            fingerprint=bytes(row[4]),
+            version=row[5],
+            waits_entity=row[6],
+            waits_for=row[7],
+            field=row[8],
+            since=get_moment(session, row[9]),
+            attempts=row[10],
         )
         for row in rows
     ]
@@ -298,13 +320,14 @@ def _letter(session: Session, row: tuple[Any, ...]) -> DeadLetter:
         field=row[6],
         message=row[7],
         payload=bytes(row[8]),
-        version=row[9],
-        link=row[10],
-        candidates=tuple(int(part) for part in (row[11] or "").split(",") if part),
-        attempts=row[12],
-        run_id=row[13],
-        first_at=get_moment(session, row[14]),
-        last_at=get_moment(session, row[15]),
+        fingerprint=bytes(row[9]),
+        version=row[10],
+        link=row[11],
+        candidates=tuple(int(part) for part in (row[12] or "").split(",") if part),
+        attempts=row[13],
+        run_id=row[14],
+        first_at=get_moment(session, row[15]),
+        last_at=get_moment(session, row[16]),
     )
 
 

@@ -16,7 +16,10 @@ from crm_core.errors import LeaseUnavailable
 from crm_core.ids import ConnectionName, EntityType
 from crm_core.model.schema import Kind
 from crm_core.store.page import get_moment, stamp, unstamp
-from crm_core.store.session import Session
+from crm_core.store.session import Row, Session
+
+PULL_KINDS = ("pull", "full pull")
+"""The kinds of run that read the back office; the others take in again what is kept."""
 
 LEASE_DURATION = timedelta(seconds=120)
 
@@ -128,12 +131,12 @@ _RUN_COLUMNS = "id, job, connection, kind, status, started_at, finished_at, repo
 
 
 def start_run(session: Session, job: str, connection: str, kind: str, moment: datetime) -> int:
-    """A new run. Runs of this job that never ended were killed, and are called so now."""
+    """A new run, by the holder of the connection's lease. Its runs that never ended were killed: called so now."""
     with session.transaction():
         run_id = allocate_ids(session, "runs", 1)
         session.run(
-            "UPDATE runs SET status = 'interrupted', finished_at = ? WHERE job = ? AND status = 'running'",
-            (stamp(session, moment), job),
+            "UPDATE runs SET status = 'interrupted', finished_at = ? WHERE connection = ? AND status = 'running'",
+            (stamp(session, moment), connection),
         )
         session.run(
             "INSERT INTO runs (id, job, connection, kind, status, started_at, report)"
@@ -169,6 +172,20 @@ def approve_run(session: Session, run_id: int, moment: datetime) -> bool:
         )
 
 
+def find_held_pull(session: Session, job: str) -> Run | None:
+    """The newest held pull of a job that no finished pull has followed: the one that a person may approve.
+
+    Other kinds of run (replays) in between change nothing, nor do pulls that failed or were interrupted.
+    """
+    rows = session.all(
+        f"SELECT {_RUN_COLUMNS} FROM runs WHERE job = ? AND kind IN (?, ?)"
+        " AND status IN ('held', 'succeeded', 'partial') ORDER BY id DESC LIMIT 1",
+        (job, *PULL_KINDS),
+    )
+    found = [_run(session, row) for row in rows]
+    return found[0] if found and found[0].status == "held" else None
+
+
 def list_runs(session: Session, *, job: str | None = None, limit: int = 20) -> list[Run]:
     """The newest runs first."""
     where, parameters = ("WHERE job = ?", [job]) if job else ("", [])
@@ -176,24 +193,24 @@ def list_runs(session: Session, *, job: str | None = None, limit: int = 20) -> l
         f"SELECT {_RUN_COLUMNS} FROM runs {where} ORDER BY id DESC LIMIT ?",
         (*parameters, limit),
     )
+    return [_run(session, row) for row in rows]
+
+
+def _run(session: Session, row: Row) -> Run:
+    run_id, job, connection, kind, status, started, finished, report, error, approved = row
     decode = session.decode(Kind.DOCUMENT)
-    runs = []
-    for run_id, job_name, connection, kind, status, started, finished, report, error, approved in rows:
-        runs.append(
-            Run(
-                run_id,
-                job_name,
-                connection,
-                kind,
-                status,
-                get_moment(session, started),
-                unstamp(session, finished),
-                decode(report) if decode else report,
-                error,
-                unstamp(session, approved),
-            )
-        )
-    return runs
+    return Run(
+        run_id,
+        job,
+        connection,
+        kind,
+        status,
+        get_moment(session, started),
+        unstamp(session, finished),
+        decode(report) if decode else report,
+        error,
+        unstamp(session, approved),
+    )
 
 
 def document(session: Session, value: dict[str, Any]) -> Any:
@@ -207,7 +224,7 @@ def document(session: Session, value: dict[str, Any]) -> Any:
 
 @dataclass(slots=True)
 class Lease:
-    """The right to run a job. The token grows with every owner, so that one who lost it is told."""
+    """The right to use a connection. The token grows with every owner, so that one who lost it is told."""
 
     name: str
     token: int
@@ -219,7 +236,9 @@ class Lease:
             (stamp(session, moment + LEASE_DURATION), self.name, self.token),
         )
         if touched != 1:
-            raise LeaseUnavailable(f"job {self.name!r}: another process has taken over; this page was not stored")
+            raise LeaseUnavailable(
+                f"connection {self.name!r}: another process has taken over; this page was not stored"
+            )
 
     def release(self, session: Session, moment: datetime) -> None:
         """Let the next one in at once, whatever our clock does until then, and even when the database fails now."""
@@ -232,7 +251,9 @@ class Lease:
 
 
 def take_lease(session: Session, name: str, moment: datetime) -> Lease:
-    """Become the one process that runs this job. Raises LeaseUnavailable naming the one that does.
+    """Become the one that uses this connection. Raises LeaseUnavailable naming the process that does.
+
+    name: the connection's. Its jobs share bindings, checkpoints and letters, so that only one of them runs at a time.
 
     A lease whose process is dead on this machine is taken over at once; elsewhere when it expires.
     """
@@ -249,7 +270,7 @@ def take_lease(session: Session, name: str, moment: datetime) -> Lease:
         is_given_up = not owner or is_dead_here(owner) or (owner == me and (name, token) not in _held)
         if expires is not None and expires > moment and not is_given_up:
             raise LeaseUnavailable(
-                f"job {name!r} is being run by {owner.rpartition(':')[0]}; its lease ends {expires:%H:%M:%S} UTC"
+                f"connection {name!r} is in use by {owner.rpartition(':')[0]}; its lease ends {expires:%H:%M:%S} UTC"
                 " unless it is renewed"
             )
         session.run(

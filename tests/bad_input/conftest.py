@@ -52,3 +52,9 @@ def books_on_both(simulator: Simulator, tmp_path: Path, database: Database, monk
 def bench(database: Database, clock: TestClock) -> Workbench:
     """The engine over sources in memory, on both databases."""
     return Workbench(database, clock)
+
+
+@pytest.fixture
+def sqlite_bench(sqlite_database: Database, clock: TestClock) -> Workbench:
+    """The same on SQLite alone, for what is decided before the database is asked."""
+    return Workbench(sqlite_database, clock)

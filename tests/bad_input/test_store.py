@@ -94,12 +94,11 @@ def test_a_row_that_another_session_locks_ends_the_run_on_postgresql(
         source.put(f"{number}", code=f"W-{number}", name="n", price=None, active=True, barcode=None)
     bench.pull()
     source.put("0", code="W-0", name="changed", price=None, active=True, barcode=None)
-    with bench.session() as holder, bench.puller() as puller:
-        with holder.transaction():
-            holder.run("UPDATE products SET name = 'held' WHERE code = 'W-0'")
-            with pytest.raises(StoreFault, match=r"a row is locked by another process .*nothing of this page"):
-                puller.pull(PRODUCT)
-            holder.run("UPDATE products SET name = 'n' WHERE code = 'W-0'")
+    with bench.session() as holder, bench.puller() as puller, holder.transaction():
+        holder.run("UPDATE products SET name = 'held' WHERE code = 'W-0'")
+        with pytest.raises(StoreFault, match=r"a row is locked by another process .*nothing of this page"):
+            puller.pull(PRODUCT)
+        holder.run("UPDATE products SET name = 'n' WHERE code = 'W-0'")
     before = bench.checkpoint(PRODUCT)
     bench.pull()
     assert bench.by(PRODUCT)["W-0"]["name"] == "changed"

@@ -98,7 +98,9 @@ def test_a_dry_run_counts_what_would_go(desk: Desk) -> None:
     desk.fill()
     desk.run("pull")
     desk.source(PRODUCT).remove("p2")
-    assert "1 records would be taken out or become inactive" in desk.run("pull", "--full", "--dry-run").stdout
+    shown = desk.run("pull", "--full", "--dry-run").stdout
+    assert "1 records would be taken out or become inactive" in shown
+    assert "product p2: deleted #2\n" in shown
     assert desk.data("pull", "--full", "--dry-run")["entities"]["product"]["deleted"] == 1
 
 
@@ -132,10 +134,10 @@ def test_a_held_run_says_how_to_approve_it_and_approval_lets_it_go_on_once(desk:
     assert held.stderr.splitlines()[-1].startswith("error: 20 of 20 product")
     assert "counterfoil pull all --approve 2" in desk.run("runs").stdout
     assert desk.data("show", "products", "N-1")[0]["list_price"] == "10"
-    assert "is not the newest run" in desk.run("pull", "--approve", "1", expect=2).stderr
+    assert "that is held: that is run 2" in desk.run("pull", "--approve", "1", expect=2).stderr
     assert desk.data("pull", "--approve", "2")["entities"]["product"]["updated"] == 20
     assert desk.data("show", "products", "N-1")[0]["list_price"] == "30"
-    assert "not held" in desk.run("pull", "--approve", "3", expect=2).stderr
+    assert "no pull of job 'all' is held" in desk.run("pull", "--approve", "3", expect=2).stderr
     assert "--approve" in desk.run("pull", "--approve", "3", "--dry-run", expect=2).stderr
 
 
@@ -145,7 +147,9 @@ def test_a_dry_run_that_would_be_held_says_so_and_keeps_no_run(desk: Desk) -> No
     raise_prices(desk, factor=1)
     desk.run("pull")
     raise_prices(desk)
-    assert "would be held" in desk.run("pull", "--dry-run", expect=4).stderr
+    told = desk.run("pull", "--dry-run", expect=4)
+    assert "would be held" in told.stderr
+    assert next(line.split()[-3:] for line in told.stdout.splitlines() if "list_price" in line) == ["10", "→", "30"]
     assert len(desk.data("runs")) == 1
 
 
@@ -189,8 +193,8 @@ def test_two_pulls_of_the_same_job_end_the_second_with_5(desk: Desk) -> None:
     desk.run("pull")
     session = Database(f"sqlite:///{desk.folder / 'counterfoil.sqlite'}").open()
     try:
-        lease = state.take_lease(session, "all", datetime.now(UTC))
-        assert "is being run by" in desk.run("pull", expect=5).stderr
+        lease = state.take_lease(session, "erp", datetime.now(UTC))
+        assert "connection 'erp' is in use by" in desk.run("pull", expect=5).stderr
         lease.release(session, datetime.now(UTC))
     finally:
         session.close()

@@ -154,7 +154,7 @@ class Workbench:
     ) -> Iterator[Puller]:
         opened = session or self.database.open()
         try:
-            lease = state.take_lease(opened, "job", self.clock())
+            lease = state.take_lease(opened, self.connection, self.clock())
             run_id = state.start_run(opened, "job", self.connection, "pull", self.clock())
             yield Puller(
                 opened,

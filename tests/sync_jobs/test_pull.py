@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
+from connectors.envelopes import Page, UnreadableRecord
 from connectors.ports import Replication
 from connectors.watermark import Granularity
 from crm_core.errors import ErrorBudgetExceeded, LeaseUnavailable, MassChangeHeld, ServiceUnavailable
-from crm_core.ids import EntityType
+from crm_core.ids import EntityType, ExternalId
 from crm_core.store import state
+from crm_core.store.letters import edit_letter, get_letter
 from sync_jobs.decisions import Decision, PullPolicy
-from sync_jobs.report import Change, SilentListener
+from sync_jobs.replay import replay_letters
+from sync_jobs.report import Change, EntityReport, SilentListener
 from tests.conftest import TestClock
 from tests.support.memory_source import MemorySource
 from tests.support.workbench import Workbench, decided
@@ -187,6 +196,40 @@ def test_an_empty_answer_never_wipes_the_catalogue(bench: Workbench) -> None:
     report = bench.pull(is_approved=True)
     assert report.entities[PRODUCT].decisions[Decision.DELETED] == 30
     assert {row["status"] for row in bench.entities(PRODUCT)} == {"inactive"}
+
+
+def test_a_held_sweep_can_be_refused_by_mending_the_back_office(bench: Workbench) -> None:
+    """A filter over there hid the catalogue for an hour: afterwards pulls go on, and nobody must approve a thing."""
+    source = bench.source(PRODUCT)
+    products(source, 30)
+    bench.pull()
+    hidden = {key: source.rows.pop(key) for key in list(source.rows)[:20]}
+    stamps = {key: source.modified.pop(key) for key in hidden}
+    for full in (True, False, True):
+        with pytest.raises(MassChangeHeld, match="20 of 30"):
+            bench.pull(full=full)
+    source.rows.update(hidden)
+    source.modified.update(stamps)
+    source.remove("029")
+    report = bench.pull()
+    assert report.entities[PRODUCT].is_full
+    assert decided(report) == {"unchanged": 29, "deleted": 1}
+    assert not bench.checkpoint(PRODUCT).is_reading
+    assert [row["code"] for row in bench.entities(PRODUCT) if row["status"] == "inactive"] == ["W-029"]
+
+
+def test_a_refused_sweep_marks_afresh_what_is_there(bench: Workbench) -> None:
+    """What the refused read had still met and is gone by now is not taken for met."""
+    source = bench.source(PRODUCT)
+    products(source, 30)
+    bench.pull()
+    for number in range(20):
+        source.remove(f"{number:03}")
+    with pytest.raises(MassChangeHeld):
+        bench.pull(full=True)
+    products(source, 20)
+    source.remove("025")
+    assert bench.pull().entities[PRODUCT].decisions[Decision.DELETED] == 1
 
 
 def test_a_mass_change_of_prices_waits_for_a_person(bench: Workbench) -> None:
@@ -380,7 +423,7 @@ def test_a_record_that_stands_twice_in_a_page_counts_once_as_given_last(bench: W
 
 def test_two_pulls_of_one_job_do_not_run_at_once(bench: Workbench) -> None:
     products(bench.source(PRODUCT), 2)
-    with bench.puller(), pytest.raises(LeaseUnavailable, match="job 'job' is being run by"), bench.puller():
+    with bench.puller(), pytest.raises(LeaseUnavailable, match="connection 'erp' is in use by"), bench.puller():
         pass
 
 
@@ -390,10 +433,22 @@ def test_a_process_that_lost_its_lease_stores_nothing_more(bench: Workbench, clo
     with bench.puller() as slow:
         clock.advance(minutes=10)
         with bench.session() as other:
-            state.take_lease(other, "job", clock())
+            state.take_lease(other, bench.connection, clock())
         with pytest.raises(LeaseUnavailable, match="another process has taken over"):
             slow.pull(PRODUCT)
     assert bench.count("products") == bench.count("bindings") == 0
+
+
+class Collects(SilentListener):
+    """Keeps the changes that a rehearsal tells of."""
+
+    wants_changes = True
+
+    def __init__(self) -> None:
+        self.changes: list[Change] = []
+
+    def changed(self, change: Change) -> None:
+        self.changes.append(change)
 
 
 def test_a_rehearsal_tells_every_change_and_writes_nothing(bench: Workbench) -> None:
@@ -402,15 +457,6 @@ def test_a_rehearsal_tells_every_change_and_writes_nothing(bench: Workbench) -> 
     bench.pull()
     source.put("001", code="W-001", name="Widget 1", price=Decimal("12.00"), active=False)
     source.put("009", code="W-009", name="New", price=Decimal(1), active=True)
-
-    class Collects(SilentListener):
-        wants_changes = True
-
-        def __init__(self) -> None:
-            self.changes: list[Change] = []
-
-        def changed(self, change: Change) -> None:
-            self.changes.append(change)
 
     collected = Collects()
     session = bench.database.open(is_rehearsal=True)
@@ -435,3 +481,109 @@ def test_the_run_is_recorded_with_its_numbers(bench: Workbench) -> None:
         (run,) = state.list_runs(session)
     assert run.report["product"]["read"] == 4
     assert run.report["product"]["created"] == 4
+
+
+def rehearse(bench: Workbench, *entities: EntityType) -> list[Change]:
+    """What a full pull would do, also when it would be held."""
+    collected = Collects()
+    session = bench.database.open(is_rehearsal=True)
+    try:
+        with bench.puller(session=session, listener=collected) as puller:
+            for entity in entities:
+                with suppress(MassChangeHeld):
+                    puller.pull(entity, full=True)
+    finally:
+        session.close()
+    return collected.changes
+
+
+def test_a_rehearsal_tells_what_would_become_inactive_and_what_would_be_taken_out(bench: Workbench) -> None:
+    """A number of deletions is nothing that a person could agree to."""
+    lists, items, prices = bench.source(PRICE_LIST), bench.source(PRODUCT), bench.source(PRICE)
+    lists.put("1", code="RETAIL", name="Retail", currency="EUR")
+    products(items, 3)
+    prices.put("1:001", list="1", product="001", currency="EUR", amount=Decimal(5))
+    prices.put("1:002", list="1", product="002", currency="EUR", amount=Decimal(5))
+    bench.pull()
+    prices.remove("1:001")
+    items.remove("001", tells=True)
+    items.remove("002")
+    ids = {code: row["id"] for code, row in bench.by(PRODUCT).items()}
+    (price,) = [row for row in bench.entities(PRICE) if row["product_id"] == ids["W-001"]]
+    changes = rehearse(bench, PRODUCT, PRICE)
+    assert [(c.external_id, c.crm_id, c.decision, dict(c.fields)) for c in changes[:2]] == [
+        ("001", ids["W-001"], Decision.DELETED, {"status": ("active", "inactive")}),
+        ("002", ids["W-002"], Decision.DELETED, {"status": ("active", "inactive")}),
+    ]
+    (gone,) = changes[2:]
+    assert (gone.external_id, gone.crm_id, gone.decision) == ("1:001", price["id"], Decision.DELETED)
+    assert (gone.fields["amount"], gone.fields["currency"]) == ((Decimal(5), None), ("EUR", None))
+    assert {row["status"] for row in bench.entities(PRODUCT)} == {"active"}
+    assert bench.count("prices") == 2
+
+
+def test_a_rehearsal_that_is_held_tells_of_what_holds_it(bench: Workbench) -> None:
+    """This is where a person looks before approving."""
+    items, lists = bench.source(PRODUCT, page_size=50), bench.source(PRICE_LIST)
+    products(items, 30)
+    for number in range(30):
+        lists.put(f"{number:02}", code=f"L{number:02}", name="n", currency="EUR")
+    bench.pull()
+    for number in range(12):
+        lists.remove(f"{number:02}")
+    for number in range(15):
+        items.put(f"{number:03}", code=f"W-{number:03}", name=f"Widget {number}", price=Decimal(950), active=True)
+    held = rehearse(bench, PRODUCT, PRICE_LIST)
+    assert Counter((change.entity, change.decision) for change in held) == {
+        (PRODUCT, Decision.UPDATED): 15,
+        (PRICE_LIST, Decision.DELETED): 12,
+    }
+
+
+def test_ctrl_c_does_not_wait_for_a_back_office_that_hangs(bench: Workbench) -> None:
+    source = bench.source(PRODUCT)
+    products(source, 9)
+    answers = threading.Event()
+
+    def hang(served: int) -> None:
+        if served == 1:
+            answers.wait(20)
+
+    source.before_page = hang
+
+    class Interrupts(SilentListener):
+        def page_stored(self, report: EntityReport) -> None:
+            raise KeyboardInterrupt
+
+    began = time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            bench.pull(listener=Interrupts())
+        assert time.monotonic() - began < 10
+    finally:
+        answers.set()
+    assert bench.count("products") == 3
+    source.before_page = None
+    assert decided(bench.pull()) == {"created": 6}
+
+
+def test_an_unreadable_record_taken_in_as_edited_is_not_set_aside_again(bench: Workbench) -> None:
+    source = bench.source(PRODUCT)
+    products(source, 1)
+    original = source._page
+
+    def with_broken_one(*arguments: Any) -> Page:
+        page = original(*arguments)
+        return replace(page, unreadable=[UnreadableRecord(b'{"id": "x", "code": "\xff"}', "no UTF-8", ExternalId("x"))])
+
+    source._page = with_broken_one  # type: ignore[method-assign]
+    assert decided(bench.pull()) == {"created": 1, "dead": 1}
+    (letter,) = bench.letters()
+    with bench.session() as session:
+        mended = b'{"id": "x", "code": "X", "name": "X", "price": 1, "active": true}'
+        edit_letter(session, letter.id, payload=mended)
+        letter = get_letter(session, letter.id)
+    with bench.puller() as puller:
+        replay_letters(puller, [letter])
+    assert decided(bench.pull(full=True)) == {"unchanged": 2}
+    assert bench.by(PRODUCT)["X"]["status"] == "active"

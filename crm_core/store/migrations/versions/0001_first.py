@@ -130,6 +130,12 @@ def upgrade() -> None:
         sa.Column("field", sa.Text(), nullable=True),
         sa.Column("message", sa.Text(), nullable=False),
         sa.Column("payload", sa.LargeBinary(), nullable=False),
+        sa.Column(
+            "fingerprint",
+            sa.LargeBinary(),
+            nullable=False,
+            comment="of the source's record, also when payload is edited",
+        ),
         sa.Column("version", sa.Text(), nullable=True),
         sa.Column(
             "link", sa.Text(), nullable=True, comment="a person's choice for a doubtful match: a CRM id, or `new`"
@@ -148,6 +154,7 @@ def upgrade() -> None:
         sa.Column("stream_id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("external_id", sa.Text(), nullable=False),
         sa.Column("payload", sa.LargeBinary(), nullable=False),
+        sa.Column("fingerprint", sa.LargeBinary(), nullable=False, comment="of the source's record"),
         sa.Column("version", sa.Text(), nullable=True),
         sa.Column("waits_entity", sa.Text(), nullable=False),
         sa.Column("waits_for", sa.Text(), nullable=False),
