@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli_frame import (
+from crm_core.errors import ConfigurationFault, CounterfoilError, MassChangeHeld, RunStopped
+from terminal.frame import (
     EXIT_PARTIAL,
     Frame,
     GuardedGroup,
@@ -26,9 +27,8 @@ from cli_frame import (
     json_option,
     pass_frame,
 )
-from cli_letters import dead_letters
-from cli_mapping import mapping
-from crm_core.errors import ConfigurationFault, CounterfoilError, MassChangeHeld, RunStopped
+from terminal.letters import dead_letters
+from terminal.mapping import mapping
 
 if TYPE_CHECKING:
     from sync_jobs.bootstrap import Hub
@@ -84,7 +84,7 @@ def init(frame: Frame) -> None:
     from sync_jobs.settings import FILE_NAME
 
     file = frame.config or Path(FILE_NAME)
-    from cli_setup import starting_text
+    from terminal.setup import starting_text
 
     try:
         with file.open("x", encoding="utf-8") as opened:
@@ -156,7 +156,7 @@ _MARKS = {"ok": "green", "warning": "yellow", "failed": "red"}
 
 
 def _tell(verdict: str, name: str, text: str) -> None:
-    from cli_tables import printable
+    from terminal.tables import printable
 
     click.echo(f"{click.style(f'{verdict:<8}', fg=_MARKS[verdict])} {name:<28} {printable(text)}".rstrip())
 
@@ -166,7 +166,7 @@ def _tell(verdict: str, name: str, text: str) -> None:
 @pass_frame
 def doctor(frame: Frame, as_json: bool) -> None:
     """Look at the installation: versions, names, database, folder, clock, extras."""
-    from cli_setup import examine
+    from terminal.setup import examine
 
     findings = []
     for finding in examine(frame.file):
@@ -183,8 +183,8 @@ def doctor(frame: Frame, as_json: bool) -> None:
 @json_option
 def connectors(as_json: bool) -> None:
     """The connectors that are installed."""
-    from cli_tables import Column, Table, show
     from connectors.registry import connector_names, get_connector
+    from terminal.tables import Column, Table, show
 
     manifests = [get_connector(name).manifest for name in connector_names()]
     if as_json:
@@ -202,9 +202,9 @@ def connectors(as_json: bool) -> None:
 @json_option
 def describe(connector: str, as_json: bool) -> None:
     """What a connector reads and what it must be told."""
-    from cli_manifest import manifest_data, manifest_tables
-    from cli_tables import show
     from connectors.registry import get_connector
+    from terminal.manifest import manifest_data, manifest_tables
+    from terminal.tables import show
 
     manifest = get_connector(connector).manifest
     if as_json:
@@ -244,9 +244,9 @@ def pull(
 
     JOB may be left out when there is only one.
     """
-    from cli_progress import watching
-    from cli_reports import render_changes, render_run
     from sync_jobs import operations
+    from terminal.progress import watching
+    from terminal.reports import render_changes, render_run
 
     hub = frame.hub()
     name = chosen_job(hub.settings, job)
@@ -278,9 +278,9 @@ def _tell_stop(hub: Hub, job: str, stop: RunStopped, is_rehearsal: bool) -> None
     if is_rehearsal:
         click.echo("a pull would be held here, and wait for a person", err=True)
         return
-    from cli_reports import approval
     from crm_core.store.state import find_held_pull
     from sync_jobs.operations import opened
+    from terminal.reports import approval
 
     with opened(hub) as session:
         run = find_held_pull(session, job)
@@ -301,9 +301,9 @@ def _tell_stop(hub: Hub, job: str, stop: RunStopped, is_rehearsal: bool) -> None
 @pass_frame
 def show_entities(frame: Frame, noun: str, query: str | None, limit: int, as_json: bool) -> None:
     """Look at what the CRM knows; QUERY is a part of a code, a name or another telling field."""
-    from cli_tables import show
-    from cli_views import VIEWS, entity_data, entity_table, labels_for
     from crm_core.store.repository import count_entities, list_entities
+    from terminal.tables import show
+    from terminal.views import VIEWS, entity_data, entity_table, labels_for
 
     entity = VIEWS[noun].entity
     engine = frame.hub().database.engine
@@ -326,10 +326,10 @@ def show_entities(frame: Frame, noun: str, query: str | None, limit: int, as_jso
 @pass_frame
 def runs(frame: Frame, job: str | None, limit: int, as_json: bool) -> None:
     """The last runs, the newest first; held ones with how to let them go on."""
-    from cli_reports import approvable, run_data, run_table
-    from cli_tables import show
     from crm_core.store.state import list_runs
     from sync_jobs.operations import opened
+    from terminal.reports import approvable, run_data, run_table
+    from terminal.tables import show
 
     hub = frame.hub()
     if job is not None:
@@ -350,9 +350,9 @@ def runs(frame: Frame, job: str | None, limit: int, as_json: bool) -> None:
 def demo(ctx: click.Context) -> None:
     """Boot a real ERP, pull it, change it, pull again, and compare both sides."""
     try:
-        story = import_module("demo_story")
+        story = import_module("terminal.demo")
     except ModuleNotFoundError as error:
-        if error.name != "demo_story":
+        if error.name != "terminal.demo":
             raise
         raise ConfigurationFault("the demo is part of the source tree: run `make demo` there") from error
     ctx.exit(story.run() or 0)

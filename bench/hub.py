@@ -1,6 +1,6 @@
 """Counterfoil's side of `bench.pull`: the same records through the real engine, mapping and store.
 
-    python -m bench.hub --store sqlite --phase init --url http://127.0.0.1:8123 --db /tmp/crm.sqlite
+    python -m bench.hub --store sqlite --phase init --url http://127.0.0.1:8123 --db crm.sqlite
 
 `prepare` makes the schema and is not measured: a hub is migrated when it is installed, not at every pull. `verify`
 prints what the store holds, for the runner to compare.
@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # as cli.py does, before anything of ours is imported
 
 from connectors.config import ConnectionConfig
 from connectors.envelopes import Page, SourceRecord

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import tempfile
@@ -9,14 +10,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cli_reports import change_tables
-from cli_tables import draw
-from cli_views import entity_table, labels_for
 from crm_core.ids import EntityType
 from crm_core.store import repository
-from demo_story import Story, changes_of_a_pull
 from simulators.tryton_server.server import TrytonServer
 from sync_jobs.bootstrap import Hub
+from terminal.demo import Story, changes_of_a_pull
+from terminal.reports import change_tables
+from terminal.tables import draw
+from terminal.views import entity_table, labels_for
 
 TARGET = Path(__file__).parents[1] / "docs" / "tour.svg"
 WIDTH = 108
@@ -26,7 +27,7 @@ def main() -> int:
     """Boot, pull, change, and draw what a user would type and see."""
     with TrytonServer(Path(os.environ.get("COUNTERFOIL_TRYTON_HOME", ".tryton"))) as server:
         os.environ["COUNTERFOIL_DEMO_PASSWORD"] = server.password
-        console = Console(record=True, width=WIDTH, file=open(os.devnull, "w", encoding="utf-8"))
+        console = Console(record=True, width=WIDTH, file=io.StringIO())
         with tempfile.TemporaryDirectory() as scratch:
             hub = Story(Console(quiet=True), Path(scratch), server).hub("crm")
             changes_of_a_pull(hub, Console(quiet=True))
@@ -34,7 +35,10 @@ def main() -> int:
             _shown(console, hub, "stock", EntityType.STOCK_LEVEL, "FAS-004", 3)
             _typed(console, "counterfoil show credit")
             _shown(console, hub, "credit", EntityType.CREDIT, None, 5)
-            console.print("[dim]# meanwhile, in the ERP: a price, a stock move, an invoice, a product retired[/dim]", highlight=False)
+            console.print(
+                "[dim]# meanwhile, in the ERP: a price, a stock move, an invoice, a product retired[/dim]",
+                highlight=False,
+            )
             server.change()
             _typed(console, "counterfoil pull --dry-run")
             for table in change_tables(changes_of_a_pull(hub, Console(quiet=True), is_rehearsal=True)):

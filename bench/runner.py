@@ -151,7 +151,11 @@ def run_measured(
             text=True,
             check=True,
             cwd=PROJECT,
-            env={**os.environ, **(environment or {})},
+            env={
+                **os.environ,
+                "PYTHONDONTWRITEBYTECODE": "",
+                **(environment or {}),
+            },  # compiled once, as installed code is
             timeout=time_out_seconds + 60,
         )
         measured = json.loads(finished.stdout)

@@ -240,7 +240,7 @@ class MassChangeHeld(RunStopped):
 
 
 class LeaseUnavailable(RunStopped):
-    """Another process holds this job."""
+    """Another process uses this connection: its jobs, whichever they are, run one at a time."""
 
     exit_code = 5
 

@@ -23,7 +23,7 @@ from mappings.converters import (
     to_plain,
 )
 from mappings.expressions import evaluation_scope
-from mappings.operations import to_number
+from mappings.operations import EXACT, to_number
 from mappings.paths import EMPTY, first_told, first_where, item_at, told
 from mappings.plan import Agreement, DocumentRule, FieldRule, PartsRule, Plan, ValueRule
 
@@ -64,6 +64,7 @@ class Writer:
     def __init__(self, plan: Plan, check_model: Any = None) -> None:
         self.plan, self.check_model = plan, check_model
         self.scope = base_scope(plan)
+        self.scope |= {"Decimal": Decimal, "exactly": EXACT.create_decimal}
         self.scope |= {"to_number": to_number, "to_instant": to_instant, "to_date": to_date, "items_of": items_of}
         self.scope |= {
             "must_agree": must_agree,
@@ -145,7 +146,10 @@ class Writer:
             quick = f"{_PLAIN_CONVERTERS[target.kind]}({x})"
             if target.is_in_document and target.kind is not Kind.NUMBER:
                 quick += ".isoformat()"
-            value = quick if target.kind is Kind.NUMBER else f"{quick} if {x} else {call}"
+            if target.kind is Kind.NUMBER:  # what a pull decodes; anything else, and its error, takes the longer way
+                value = f"exactly({x}) if type({x}) is Decimal and {x}.is_finite() else {quick}"
+            else:
+                value = f"{quick} if {x} else {call}"
             return [f"{unless_null}:", f"    {x} = {value}"]
         return [f"{unless_null}:", f"    {x} = {call}"] if unless_null else [f"{x} = {call}"]
 

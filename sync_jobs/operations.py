@@ -13,6 +13,7 @@ from crm_core.store.letters import DeadLetter
 from crm_core.store.session import Session
 from sync_jobs.bootstrap import Hub, connected, entities_of, mapping_of
 from sync_jobs.decisions import Decision
+from sync_jobs.process import tuned_for_throughput
 from sync_jobs.pull import Puller
 from sync_jobs.replay import refuse_without_id, replay_letters, replay_payloads
 from sync_jobs.report import Listener, RunReport, SilentListener
@@ -129,7 +130,7 @@ def _run(
             report = RunReport(run_id, job_name, job.connection)
             failure: BaseException | None = None
             try:
-                with connected(hub, job, entities) as (_, streams):
+                with tuned_for_throughput(), connected(hub, job, entities) as (_, streams):
                     puller = Puller(
                         session,
                         job.connection,

@@ -10,7 +10,7 @@ from connectors.envelopes import SourceRecord
 from crm_core.errors import ConfigurationFault
 from crm_core.ids import EntityType, ExternalId
 from crm_core.store.letters import DeadLetter
-from crm_core.store.page import unpack_payloads
+from crm_core.store.page import get_payload_body
 from crm_core.store.session import Session
 from crm_core.store.state import stream_id_of
 from sync_jobs.pull import Puller
@@ -58,8 +58,7 @@ def _outdated(session: Session, stream_id: int, version: str) -> Iterator[tuple[
         prints: list[bytes] = []
         for page_id, index, external_id, record_version, fingerprint in rows:
             if page_id != body_id:
-                found = session.all("SELECT body FROM payload_pages WHERE id = ?", (page_id,))
-                body_id, body = page_id, unpack_payloads(found[0][0])
+                body_id, body = page_id, get_payload_body(session, page_id)
             records.append(SourceRecord(external_id, body[index], record_version))
             prints.append(bytes(fingerprint))
             if len(records) == _RECORDS_AT_ONCE:

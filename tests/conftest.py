@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import socket
 from collections.abc import Iterator
@@ -10,10 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+from psycopg import sql
 
+from bench.postgres import Database as PostgresDatabase
 from bench.postgres import PostgresUnavailable, running_postgres
 from bench.postgres import Server as PostgresServer
 from crm_core.store.database import Database
+
+# How long an example takes depends on what else the machine does: a limit per test is enough.
+settings.register_profile("counterfoil", deadline=None)
+settings.load_profile("counterfoil")
 
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
@@ -56,6 +64,17 @@ def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: PostgresServer) -> Iterator[str]:
+    """The name of a migrated database without records, which PostgreSQL copies for each test."""
+    with postgres_server.fresh_database("counterfoil_template") as fresh:
+        made = Database(fresh.conninfo)
+        made.upgrade()
+        made.engine.dispose()  # a database that somebody is connected to cannot be copied
+        assert fresh.url.database is not None
+        yield fresh.url.database
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, tmp_path: Path, empty_sqlite: Path) -> Iterator[Database]:
     """An empty store with the newest schema, on each of the two databases."""
@@ -63,11 +82,17 @@ def database(request: pytest.FixtureRequest, tmp_path: Path, empty_sqlite: Path)
         yield Database(f"sqlite:///{shutil.copy(empty_sqlite, tmp_path / 'counterfoil.sqlite')}")
         return
     server: PostgresServer = request.getfixturevalue("postgres_server")
-    with server.fresh_database() as fresh:
-        made = Database(fresh.conninfo)
-        made.upgrade()
-        yield made
-        made.engine.dispose()
+    template: str = request.getfixturevalue("postgres_template")
+    name = f"counterfoil_{secrets.token_hex(6)}"
+    copied = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+    with server.connect() as connection:
+        connection.execute(copied)
+        try:
+            made = Database(PostgresDatabase(server.url.set(database=name)).conninfo)
+            yield made
+            made.engine.dispose()
+        finally:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -12,15 +13,19 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = {"crm_core", "connectors", "mappings", "sync_jobs", "http_api", "simulators", "terminal"}
-MODULES = {"cli.py", "demo_compare.py", "demo_story.py"}
+MODULES = {"cli.py"}
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """The wheel as `pip install counterfoil` would get it, built without the network."""
-    target = tmp_path_factory.mktemp("wheel")
+    """The wheel as `pip install counterfoil` would get it, built from a copy and without the network."""
+    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in (*MODULES, "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / file, source / file)
     subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(target), str(ROOT)],
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(target), str(source)],
         check=True,
         capture_output=True,
         timeout=110,

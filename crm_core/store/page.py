@@ -256,21 +256,31 @@ def insert_payload_page(
     """Keep the payloads of one page; `live` records point to it."""
     session.insert(
         "payload_pages",
-        ("id", "stream_id", "run_id", "stored_at", "live", "body"),
-        [(page_id, stream_id, run_id, stamp(session, moment), live, body)],
+        ("id", "stream_id", "run_id", "stored_at", "live"),
+        [(page_id, stream_id, run_id, stamp(session, moment), live)],
     )
+    session.run("INSERT INTO payload_bodies (page_id, body) VALUES (?, ?)", (page_id, body))
 
 
 def release_payloads(session: Session, counts: Mapping[int, int]) -> None:
     """Records point elsewhere now; a page that nobody points to goes."""
     session.run_many("UPDATE payload_pages SET live = live - ? WHERE id = ?", [(n, page) for page, n in counts.items()])
     condition, keys = session.where_in("id", list(counts))
-    session.run(f"DELETE FROM payload_pages WHERE live <= 0 AND {condition}", (keys,))
+    empty = [row[0] for row in session.all(f"SELECT id FROM payload_pages WHERE live <= 0 AND {condition}", (keys,))]
+    if empty:
+        for table, column in (("payload_pages", "id"), ("payload_bodies", "page_id")):
+            condition, keys = session.where_in(column, empty)
+            session.run(f"DELETE FROM {table} WHERE {condition}", (keys,))
+
+
+def get_payload_body(session: Session, page_id: int) -> list[msgspec.Raw]:
+    """The payloads of a kept page, in their order. Raises StoreFault when it was removed."""
+    rows = session.all("SELECT body FROM payload_bodies WHERE page_id = ?", (page_id,))
+    if not rows:
+        raise StoreFault(f"the raw payload page {page_id} is no longer kept")
+    return unpack_payloads(rows[0][0])
 
 
 def get_payload(session: Session, page_id: int, index: int) -> bytes:
     """One kept payload. Raises StoreFault when it was removed."""
-    rows = session.all("SELECT body FROM payload_pages WHERE id = ?", (page_id,))
-    if not rows:
-        raise StoreFault(f"the raw payload page {page_id} is no longer kept")
-    return bytes(unpack_payloads(rows[0][0])[index])
+    return bytes(get_payload_body(session, page_id)[index])

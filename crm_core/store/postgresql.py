@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 import psycopg
-from psycopg.types.json import Jsonb, set_json_dumps, set_json_loads
+from psycopg.types.json import set_json_loads
 
 from crm_core.errors import StoreFault
 from crm_core.model.schema import Kind
@@ -21,7 +21,13 @@ LOCK_SECONDS = 30
 _to_json = msgspec.json.Encoder(decimal_format="number")
 _from_json = msgspec.json.Decoder(float_hook=Decimal)
 
-_ENCODERS: dict[Kind, Callable[[Any], Any]] = {Kind.DOCUMENT: Jsonb}
+
+def write_json(value: Any) -> str:
+    """JSON text whose numbers are exact."""
+    return _to_json.encode(value).decode()
+
+
+_ENCODERS: dict[Kind, Callable[[Any], Any]] = {Kind.DOCUMENT: lambda value: write_json(value) if value else "{}"}
 _DECODERS: dict[Kind, Callable[[Any], Any]] = {Kind.INSTANT: lambda moment: moment.astimezone(UTC)}
 
 
@@ -37,7 +43,6 @@ class PostgresSession:
                 self._connection.execute("BEGIN")
         except psycopg.Error as error:
             raise _fault(error) from error
-        set_json_dumps(_to_json.encode, self._connection)
         set_json_loads(_from_json.decode, self._connection)
 
     def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
@@ -75,10 +80,9 @@ class PostgresSession:
             raise _fault(error) from error
 
     def _copy(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
+        statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT csv)"
         with self._connection.cursor() as cursor, cursor.copy(statement) as copy:
-            for row in rows:
-                copy.write_row(row)
+            copy.write(csv_of(rows))
 
     def overwrite(
         self,
@@ -99,7 +103,11 @@ class PostgresSession:
             raise _fault(error) from error
 
     def where_in(self, column: str, keys: Sequence[Any]) -> tuple[str, Any]:
-        return f"{column} = ANY(?)", list(keys)
+        """As one JSON text, which costs a tenth of an array parameter; the array is made on their side."""
+        if not keys:
+            return f"{column} = ANY(?)", []
+        cast = "::bigint" if isinstance(keys[0], int) else ""
+        return f"{column} = ANY(ARRAY(SELECT jsonb_array_elements_text(?::jsonb){cast}))", write_json(keys)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -122,6 +130,28 @@ class PostgresSession:
         if not self._connection.closed and self.is_rehearsal:
             self._connection.execute("ROLLBACK")
         self._connection.close()
+
+
+def csv_of(rows: Sequence[Sequence[Any]]) -> str:
+    """Rows as COPY reads them in CSV form: an unquoted nothing is NULL, every text is quoted."""
+    cell = _CSV
+    return "".join([",".join([cell[value.__class__](value) for value in row]) + "\n" for row in rows])
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"' if '"' not in text else '"' + text.replace('"', '""') + '"'
+
+
+_CSV: dict[type, Callable[[Any], str]] = {
+    str: _quoted,
+    int: str,
+    Decimal: str,
+    bool: lambda value: "t" if value else "f",
+    datetime: datetime.isoformat,
+    date: date.isoformat,
+    bytes: lambda value: "\\x" + value.hex(),
+    type(None): lambda _: "",
+}
 
 
 def _their(sql: str) -> str:

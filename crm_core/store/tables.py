@@ -119,8 +119,15 @@ payload_pages = Table(
     Column("run_id", BigInteger, nullable=False),
     Column("stored_at", Instant(), nullable=False),
     Column("live", Integer, nullable=False, comment="records of it that a binding still points to"),
-    Column("body", LargeBinary, nullable=False, comment="zstd of a JSON array of payloads"),
     Index("ix_payload_pages_stream_id", "stream_id"),
+)
+
+# Apart from the page's row, which counts down often: SQLite would write the whole body again each time.
+payload_bodies = Table(
+    "payload_bodies",
+    metadata,
+    Column("page_id", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=False),
+    Column("body", LargeBinary, nullable=False, comment="zstd of a JSON array of payloads"),
 )
 
 checkpoints = Table(

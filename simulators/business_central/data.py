@@ -149,6 +149,11 @@ class Company:
         self._series: dict[str, int] = {}
         self._version = 0
 
+    def information(self) -> Row:
+        """The one row of companyInformation; currencyCode is the LCY Code of the General Ledger Setup."""
+        about = {"id": self.id, "displayName": self.name, "currencyCode": self.local_currency}
+        return Row(ENTITY_SETS["companyInformation"].blank() | about, _etag(0))
+
     def new_id(self) -> str:
         """The next GUID of this company's own sequence: the same seed gives the same ids."""
         return str(uuid.UUID(int=self._random.getrandbits(128), version=4))

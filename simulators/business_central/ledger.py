@@ -108,6 +108,14 @@ def post_payment(company: Company, invoice: Row, amount: Decimal, *, now: dateti
     return company.change("salesInvoices", invoice, {"remainingAmount": remaining, "status": "Paid"}, now)
 
 
+def computed_rows(company: Company, entity_set: str, today: date) -> list[Row]:
+    """The rows of a set without a table. Raises KeyError for any other."""
+    if entity_set == "companyInformation":
+        return [company.information()]
+    calculate = {"customerFinancialDetails": financial_details, "agedAccountsReceivables": aged_receivables}[entity_set]
+    return calculate(company, today)
+
+
 def financial_details(company: Company, today: date) -> list[Row]:
     """customerFinancialDetails: in the company's currency; overdue is what was due before today."""
     return [_financial_detail(company, customer, today) for customer in company.tables["customers"].rows()]

@@ -369,7 +369,18 @@ _SETS = (
         natural_key="code",
         lengths=_LENGTHS,
     ),
+    EntitySet(
+        "companyInformation",
+        "companyInformation",
+        _in_order(
+            "id displayName addressLine1 addressLine2 city state country postalCode phoneNumber faxNumber email website"
+            " taxRegistrationNumber currencyCode currentFiscalYearStartDate industry lastModifiedDateTime",
+            _fields(guid="id", date="currentFiscalYearStartDate", moment="lastModifiedDateTime"),
+        ),
+        order=("id",),
+    ),
 )
 
 ENTITY_SETS: Mapping[str, EntitySet] = {entity_set.name: entity_set for entity_set in _SETS}
-COMPUTED_SETS = frozenset({"customerFinancialDetails", "agedAccountsReceivables"})  # views over the customers' ledger
+COMPUTED_SETS = frozenset({"customerFinancialDetails", "agedAccountsReceivables", "companyInformation"})
+"""No tables of their own: views over the customers' ledger, and the one row about the company itself."""

@@ -19,7 +19,7 @@ from simulators.business_central.batch import run_batch
 from simulators.business_central.data import Company
 from simulators.business_central.oauth import Tokens
 from simulators.business_central.odata import ODataError, Value
-from simulators.business_central.schema import ENTITY_SETS
+from simulators.business_central.schema import COMPUTED_SETS, ENTITY_SETS
 from simulators.business_central.seed import seeded_company
 from simulators.business_central.service import CONTENT_TYPE, Service, error_response
 from simulators.clock import Clock, utc_now
@@ -169,11 +169,9 @@ class BusinessCentralSimulator:
         """All records of a set in its default order, calculated sets too. Raises KeyError for an unknown set."""
         schema = ENTITY_SETS[entity_set]
         with self._lock:
-            today = self._clock().date()
-            if entity_set == "customerFinancialDetails":
-                return [dict(row.values) for row in ledger.financial_details(self.company, today)]
-            if entity_set == "agedAccountsReceivables":
-                return [dict(row.values) for row in ledger.aged_receivables(self.company, today)]
+            if entity_set in COMPUTED_SETS:
+                rows = ledger.computed_rows(self.company, entity_set, self._clock().date())
+                return [dict(row.values) for row in rows]
             return [dict(row.values) for row in self.company.tables[entity_set].in_order(schema.sort_order)[1]]
 
     def get(self, entity_set: str, number: str) -> dict[str, Value]:

@@ -268,11 +268,8 @@ class _CompanyRequest:
 
     def _all_rows(self, schema: EntitySet) -> Callable[[Order | None], tuple[list[SortKey], list[Row]]]:
         if schema.name in COMPUTED_SETS:
-            today = self.request.received_at.date()
-            calculate = (
-                ledger.financial_details if schema.name == "customerFinancialDetails" else ledger.aged_receivables
-            )
-            return lambda order: sorted_rows(calculate(self.company, today), order or schema.sort_order)
+            rows = ledger.computed_rows(self.company, schema.name, self.request.received_at.date())
+            return lambda order: sorted_rows(rows, order or schema.sort_order)
         table = self.company.tables[schema.name]
         return lambda order: table.in_order(order or schema.sort_order)
 

@@ -1,4 +1,4 @@
-"""`make demo` is the promise of the README: it must tell its whole story, agree at the end and leave nothing running."""
+"""`make demo` is the promise of the README: it must tell its whole story, agree at the end, leave nothing running."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-import demo_story
 from simulators.tryton_server.server import TrytonServer
+from terminal import demo
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,7 +28,7 @@ def test_the_demo_pulls_changes_kills_resumes_and_agrees(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(TrytonServer, "start", noting)
     told = io.StringIO()
-    assert demo_story.run(Console(file=told, width=120)) == 0, told.getvalue()
+    assert demo.run(Console(file=told, width=120)) == 0, told.getvalue()
     text = told.getvalue()
     assert "Both sides agree" in text
     assert "0 differences" in text

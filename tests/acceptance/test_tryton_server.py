@@ -28,6 +28,22 @@ def server() -> Iterator[TrytonServer]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def changed(server: TrytonServer) -> dict[str, Any]:
+    """What the second act did, before a reset undid it."""
+    told = server.change()
+    pid = server.pid
+    server.reset()
+    assert not _is_running(pid)
+    return told
+
+
+@pytest.fixture(scope="module")
+def truth(server: TrytonServer, changed: dict[str, Any]) -> dict[str, Any]:
+    """The demo company after the second act and the reset: asked for once, since the witness takes its time."""
+    return server.truth()
+
+
 def _ask(server: TrytonServer, path: str, method: str, *params: object) -> Any:
     question = json.dumps({"id": 1, "method": method, "params": params}).encode()
     headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
@@ -55,10 +71,8 @@ def test_answers_on_loopback_and_signs_the_hub_in(server: TrytonServer) -> None:
     assert len(token) >= 32
 
 
-def test_the_witness_reads_the_demo_company(server: TrytonServer) -> None:
+def test_the_witness_reads_the_demo_company(truth: dict[str, Any]) -> None:
     """The comparison at the end of the demo would compare nothing if the witness came back empty or in floats."""
-    truth = server.truth()
-
     assert len(truth["products"]) == 38
     assert truth["products"]["OLD-001"]["active"] is False
     assert truth["products"]["FAS-011"]["names"] == {"en": "Wall plug 8 mm", "de": "Dübel 8 mm"}
@@ -76,11 +90,10 @@ def test_the_witness_reads_the_demo_company(server: TrytonServer) -> None:
     assert {row["state"] for row in truth["sales"].values()} == {"draft", "quotation", "processing", "cancelled"}
 
 
-def test_the_witness_lets_tryton_compute_prices(server: TrytonServer) -> None:
+def test_the_witness_lets_tryton_compute_prices(truth: dict[str, Any]) -> None:
     """A connector that resolves formulas itself needs Tryton's own answer to be measured against."""
     prices = {
-        (row["price_list"], row["product"], row["quantity"], row["unit"]): row["unit_price"]
-        for row in server.truth()["prices"]
+        (row["price_list"], row["product"], row["quantity"], row["unit"]): row["unit_price"] for row in truth["prices"]
     }
 
     assert prices["Wholesale", "TOO-001", "1.0", "Unit"] == "139.0000"
@@ -90,21 +103,14 @@ def test_the_witness_lets_tryton_compute_prices(server: TrytonServer) -> None:
     assert prices["Tools only", "SRV-001", "1.0", "Hour"] is None, "no line of the list matches"
 
 
-def test_the_second_act_changes_tryton_and_a_reset_undoes_it(server: TrytonServer) -> None:
+def test_the_second_act_changes_tryton_and_a_reset_undoes_it(changed: dict[str, Any], truth: dict[str, Any]) -> None:
     """The demo shows exactly these four changes; tests that come after must not see them."""
-    changed = server.change()
-
     assert changed["price"] == {"product": "TOO-003", "before": "89.00", "after": "93.50"}
     assert changed["stock"]["before"] == {"MAIN": "65.0", "NORTH": "15.0", "OVER": "0.0"}
     assert changed["stock"]["after"] == {"MAIN": "40.0", "NORTH": "40.0", "OVER": "0.0"}
     assert changed["invoice"]["state"] == "posted"
     assert changed["invoice"]["total"] == "407.76"
     assert changed["deactivated"] == {"product": "TOO-006", "before": True, "after": False}
-
-    pid = server.pid
-    server.reset()
-    assert not _is_running(pid)
-    truth = server.truth()
     assert truth["products"]["TOO-003"]["list_price"] == "89.00"
     assert truth["products"]["TOO-006"]["active"] is True
     assert changed["invoice"]["invoice"] not in truth["invoices"]

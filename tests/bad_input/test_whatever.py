@@ -19,6 +19,7 @@ from simulators.faults import Fault, FaultKind, Rule
 from sync_jobs.decisions import Decision
 from tests.bad_input.books import PRODUCT, Books
 from tests.business_central.conftest import START, Simulator
+from tests.support.examples import examples
 from tests.support.workbench import Workbench
 
 LOUD = (
@@ -77,7 +78,10 @@ def new_books(tmp_path: Path, empty_sqlite: Path, monkeypatch: pytest.MonkeyPatc
 
 
 whatever = settings(
-    max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(4),
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 

@@ -17,7 +17,7 @@ from bench.pull import Bench, Databases, WrongResult, figures, memory_figures, o
 from bench.runner import Sample, Series
 from bench.static_server import running_server
 
-WORK = Work(records=2_000, page_size=500)
+WORK = Work(records=400, page_size=100)
 
 
 @pytest.fixture(scope="module")
@@ -129,14 +129,14 @@ def test_memory_that_grows_with_the_catalogue_is_told() -> None:
 def test_the_command_runs_from_end_to_end(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pull, "hub_exists", lambda: False)
     assert (
-        pull.main(["--records", "2000", "--rounds", "1", "--warm-up", "0", "--store", "sqlite", "--no-peer", "--json"])
+        pull.main(["--records", "400", "--rounds", "1", "--warm-up", "0", "--store", "sqlite", "--no-peer", "--json"])
         == 0
     )
     shown = pull.json.loads(capfd.readouterr().out)
     assert [(one["work"], one["name"], one["records"]) for one in shown["series"]] == [
-        ("sqlite init", "floor", 2000),
-        ("sqlite second", "floor", 2000),
-        ("sqlite delta", "floor", 40),
+        ("sqlite init", "floor", 400),
+        ("sqlite second", "floor", 400),
+        ("sqlite delta", "floor", 8),
     ]
 
 
@@ -161,10 +161,10 @@ def test_a_run_sets_the_hub_beside_the_floor_in_every_phase_of_both_stores(bench
 
 def test_the_memory_check_measures_both_sizes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(pull, "SCRATCH", tmp_path)
-    report = pull.memory((Work(1_000), Work(5_000)), ["sqlite"], module="bench.floor")
-    assert [(one.work, one.records) for one in report.series] == [("sqlite 1,000", 1_000), ("sqlite 5,000", 5_000)]
+    report = pull.memory((Work(200), Work(1_000)), ["sqlite"], module="bench.floor")
+    assert [(one.work, one.records) for one in report.series] == [("sqlite 200", 200), ("sqlite 1,000", 1_000)]
     assert [one.name for one in report.figures] == [
+        "sqlite 200: peak memory",
         "sqlite 1,000: peak memory",
-        "sqlite 5,000: peak memory",
-        "sqlite 5,000 / sqlite 1,000: memory",
+        "sqlite 1,000 / sqlite 200: memory",
     ]

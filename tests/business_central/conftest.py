@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -20,14 +19,11 @@ ITEMS, CUSTOMERS = 47, 23
 
 
 class Simulator(BusinessCentralSimulator):
-    """The simulator with what a test adds: companyInformation, and answers changed on their way out."""
+    """The simulator with answers that a test changes on their way out."""
 
     change: Callable[[Request, Response], Response] | None = None
 
     def _answer_one(self, request: Request, path: str) -> Response:
-        if path.endswith("/companyInformation"):
-            row = {"id": self.company.id, "displayName": self.company.name, "currencyCode": self.company.local_currency}
-            return Response(200, json.dumps({"value": [row]}).encode(), (("Content-Type", "application/json"),))
         response = super()._answer_one(request, path)
         return response if self.change is None else self.change(request, response)
 

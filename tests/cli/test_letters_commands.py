@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cli_letters import with_changes
 from crm_core.errors import ConfigurationFault
+from terminal.letters import with_changes
 from tests.cli.office import ACCOUNT, PRODUCT, Desk
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import cli_setup
+import terminal.setup
 from connectors.registry import connector_names
 from crm_core.store.database import Database
 from tests.cli.office import SECRET, Desk
@@ -110,7 +110,7 @@ def test_the_commented_blocks_of_init_are_valid_once_they_are_uncommented(desk: 
 
     for name in ("tryton", "business_central"):
         manifest = get_connector(name).manifest
-        text = cli_setup.starting_text([manifest])
+        text = terminal.setup.starting_text([manifest])
         block = text[text.index(f"# {manifest.title}") :].split("\n\n")[0]
         table = tomllib.loads("\n".join(line.removeprefix("# ") for line in block.splitlines()[1:]))
         required = {key for key, info in manifest.config.model_fields.items() if info.is_required()}
@@ -160,7 +160,9 @@ def test_without_a_configuration_init_is_named(desk: Desk) -> None:
 def test_doctor_looks_at_everything_even_without_a_configuration(desk: Desk) -> None:
     desk.run("init")
     names = [finding["name"] for finding in desk.data("doctor")]
-    assert [f"package {name}" for name in cli_setup.TOP_LEVEL_NAMES] == [n for n in names if n.startswith("package")]
+    assert [f"package {name}" for name in terminal.setup.TOP_LEVEL_NAMES] == [
+        n for n in names if n.startswith("package")
+    ]
     assert {"python", "versions", "clock", "configuration", "folder", "database", "journal", "extra keyring"} < set(
         names
     )
@@ -174,7 +176,7 @@ def test_doctor_tells_when_a_foreign_distribution_owns_one_of_our_names(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk.run("init")
-    monkeypatch.setattr(cli_setup, "_owned", {"connectors": ["elasticsearch-connectors", "counterfoil"]})
+    monkeypatch.setattr(terminal.setup, "_owned", {"connectors": ["elasticsearch-connectors", "counterfoil"]})
     result = desk.run("doctor", expect=1)
     assert "failed   package connectors" in result.stdout
     assert "elasticsearch-connectors" in result.stdout

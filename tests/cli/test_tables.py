@@ -9,13 +9,13 @@ from decimal import Decimal
 import pytest
 from rich.console import Console
 
-from cli_frame import payload_as_data
-from cli_progress import Bars, Lines, Watcher, progress_bars
-from cli_reports import change_rows
-from cli_tables import Column, Table, as_text, draw, moment, money, number, plain, printable, seconds, width
 from crm_core.ids import CrmId, EntityType
 from sync_jobs.decisions import Decision
 from sync_jobs.report import Change, EntityReport
+from terminal.frame import payload_as_data
+from terminal.progress import Bars, Lines, Watcher, progress_bars
+from terminal.reports import change_rows
+from terminal.tables import Column, Table, as_text, draw, moment, money, number, plain, printable, seconds, width
 
 
 def drawn(table: Table, room: int) -> list[str]:

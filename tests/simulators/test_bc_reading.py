@@ -37,6 +37,15 @@ def test_companies_do_not_see_each_others_records(sign_in, clock: ManualClock) -
     assert counts == ["2", "3"]
 
 
+def test_a_company_tells_its_own_currency(client) -> None:
+    """Without it no amount that is read has a currency."""
+    (about,) = client.rows("companyInformation")
+    assert (about["id"], about["displayName"]) == (client.simulator.company.id, "Counterfoil Trading")
+    assert about["currencyCode"] == "EUR"
+    assert client.simulator.rows("companyInformation")[0]["currencyCode"] == "EUR"
+    assert client.post("companyInformation", json={}).status_code >= 400
+
+
 def test_a_token_expires_and_a_wrong_secret_gets_none(client, clock: ManualClock) -> None:
     assert client.get("items").status_code == 200
     clock.advance(client.simulator.settings.token_seconds)

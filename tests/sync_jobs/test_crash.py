@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from crm_core.ids import EntityType
 from crm_core.store.database import Database
 from crm_core.store.session import Session
 from tests.conftest import TestClock
+from tests.support.examples import examples
 from tests.support.memory_source import MemorySource
 from tests.support.workbench import Workbench
 
@@ -116,10 +119,9 @@ def died(database: Database, bench: Workbench, clock: TestClock, statement: int,
 
 @pytest.mark.parametrize("page_size", [2, 5])
 def test_whatever_statement_it_dies_at_the_end_state_is_the_same(
-    database: Database, clock: TestClock, page_size: int, tmp_path: Any
+    database: Database, clock: TestClock, page_size: int, tmp_path: Path, empty_sqlite: Path
 ) -> None:
-    reference = Database(f"sqlite:///{tmp_path / 'reference.sqlite'}")
-    reference.upgrade()
+    reference = Database(f"sqlite:///{shutil.copy(empty_sqlite, tmp_path / 'reference.sqlite')}")
     after_first, after_change = undisturbed(lambda: Workbench(reference, clock), page_size)
     bench = Workbench(database, clock)
     fill(bench, page_size)
@@ -138,17 +140,16 @@ def test_whatever_statement_it_dies_at_the_end_state_is_the_same(
     assert state_of(bench) == after_change
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(8), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(page_size=st.integers(1, 9), crashes=st.lists(st.integers(1, 60), min_size=1, max_size=4))
 def test_whatever_the_page_size_and_the_crash_points(
-    tmp_path_factory: pytest.TempPathFactory, page_size: int, crashes: list[int]
+    tmp_path_factory: pytest.TempPathFactory, empty_sqlite: Path, page_size: int, crashes: list[int]
 ) -> None:
     clock = TestClock()
 
     def fresh() -> Workbench:
-        database = Database(f"sqlite:///{tmp_path_factory.mktemp('store') / 'counterfoil.sqlite'}")
-        database.upgrade()
-        return Workbench(database, clock)
+        file = shutil.copy(empty_sqlite, tmp_path_factory.mktemp("store") / "counterfoil.sqlite")
+        return Workbench(Database(f"sqlite:///{file}"), clock)
 
     after_first, after_change = undisturbed(fresh, page_size)
     bench = fresh()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,13 @@ from connectors.erp.tryton.config import TrytonConfig
 from connectors.erp.tryton.connector import Tryton
 from connectors.ports import SourceStream
 from connectors.transport.json_pages import decode
+from crm_core.ids import EntityType
 from simulators.tryton_server.server import TrytonServer
 
 HOME = Path(os.environ.get("COUNTERFOIL_TRYTON_HOME") or Path(__file__).resolve().parents[2] / ".tryton")
 
 Connect = Callable[..., Tryton]
+Whole = Callable[[EntityType], list[SourceRecord]]
 
 
 def config_for(server: TrytonServer, **changes: Any) -> TrytonConfig:
@@ -63,9 +67,18 @@ def server() -> Iterator[TrytonServer]:
 
 
 @pytest.fixture(scope="session")
-def truth(server: TrytonServer) -> dict[str, Any]:
-    """What Tryton's own client says, by another protocol and as another user."""
-    return server.truth()
+def truth(server: TrytonServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What Tryton's own client says, by another protocol and as another user. It takes its time, so that the first of
+    several test processes leaves it to the others, whose servers hold the same.
+    """
+    base = tmp_path_factory.getbasetemp()
+    kept = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "truth.json"
+    if not kept.exists():
+        made = tmp_path_factory.mktemp("truth") / "truth.json"
+        made.write_text(json.dumps(server.truth()), encoding="utf-8")
+        made.replace(kept)
+    told: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+    return told
 
 
 @pytest.fixture(scope="session")
@@ -74,3 +87,9 @@ def tryton(server: TrytonServer) -> Iterator[Tryton]:
     with Tryton(config_for(server)) as connector:
         connector.check()
         yield connector
+
+
+@pytest.fixture(scope="session")
+def whole(tryton: Tryton) -> Whole:
+    """All records of an entity, read once: no test changes this server."""
+    return cache(lambda entity: raw_records(tryton.stream(entity)))

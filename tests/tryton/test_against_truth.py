@@ -13,11 +13,12 @@ import pytest
 
 from connectors.erp.tryton.connector import STREAMS, Tryton
 from connectors.ports import Replication
+from connectors.transport.json_pages import decode
 from crm_core.errors import RecordNotFound
 from crm_core.ids import EntityType as E
 from crm_core.ids import ExternalId
 from simulators.tryton_server.server import TrytonServer
-from tests.tryton.conftest import config_for, content_of, raw_records, records_of
+from tests.tryton.conftest import Whole, config_for, content_of, records_of
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]  # the first run installs Tryton and seeds its database
 
@@ -62,7 +63,7 @@ def test_products_are_what_tryton_says(tryton: Tryton, truth: Truth) -> None:
     assert products["GLV-L"]["list_price_used"] != products["GLV-S"]["list_price_used"]
 
 
-def test_resolved_prices_are_those_that_tryton_charges(tryton: Tryton, truth: Truth) -> None:
+def test_resolved_prices_are_those_that_tryton_charges(tryton: Tryton, truth: Truth, whole: Whole) -> None:
     """A formula that is dropped or a break that is missed: the CRM quotes a price that the ERP never grants."""
     ratios = {
         unit["name"]: Fraction(unit["numerator"], unit["denominator"])
@@ -71,7 +72,7 @@ def test_resolved_prices_are_those_that_tryton_charges(tryton: Tryton, truth: Tr
     }
     symbols = {told["symbol"]: name for name, told in truth["units"].items()}
     lists: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-    for row in records_of(tryton.stream(E.PRICE)).values():
+    for row in (decode(record.payload) for record in whole(E.PRICE)):
         lists[row["price_list"]["name"], row["product"]["code"]].append(row)
     for told in truth["prices"]:
         rows = lists[told["price_list"], told["product"]]
@@ -90,11 +91,11 @@ def test_resolved_prices_are_those_that_tryton_charges(tryton: Tryton, truth: Tr
     assert len({told["price_list"] for told in truth["prices"]}) == 5
 
 
-def test_a_price_is_given_only_where_it_changes(tryton: Tryton) -> None:
+def test_a_price_is_given_only_where_it_changes(whole: Whole) -> None:
     """Equal neighbours would double the table; a price list for tools only must not price bolts."""
     of_list: dict[str, Counter[str]] = defaultdict(Counter)
     steps: dict[tuple[str, str, str], list[tuple[Decimal, Decimal]]] = defaultdict(list)
-    for row in records_of(tryton.stream(E.PRICE)).values():
+    for row in (decode(record.payload) for record in whole(E.PRICE)):
         of_list[row["price_list"]["name"]][row["product"]["code"][:3]] += 1
         where = (row["price_list"]["name"], row["product"]["code"], row["unit"]["symbol"])
         steps[where].append((row["quantity"], row["price"]))
@@ -251,30 +252,31 @@ def test_payments_explain_what_is_no_longer_open(tryton: Tryton, truth: Truth) -
 
 
 @pytest.mark.parametrize("entity", list(STREAMS))
-def test_pages_of_any_size_give_the_same_records(server: TrytonServer, tryton: Tryton, entity: E) -> None:
+def test_pages_of_any_size_give_the_same_records(server: TrytonServer, whole: Whole, entity: E) -> None:
     """A record that falls between two pages is missing in the CRM for ever."""
-    whole = raw_records(tryton.stream(entity))
-    assert len({record.external_id for record in whole}) == len(whole) > 0
+    expected = whole(entity)
+    assert len({record.external_id for record in expected}) == len(expected) > 0
     with Tryton(config_for(server, page_size={E.PRICE: 25, E.STOCK_LEVEL: 24}.get(entity, 8))) as small:
         pages = list(small.stream(entity).pages(None))
         assert all(page.watermark is None for page in pages[:-1])
         assert [page.resume is None for page in pages] == [False] * (len(pages) - 1) + [True]
         pieces = [record for page in pages for record in page.records]
-    assert len(pieces) == len(whole)
-    assert {one.external_id: content_of(one) for one in pieces} == {one.external_id: content_of(one) for one in whole}
+    assert len(pieces) == len(expected)
+    contents = {one.external_id: content_of(one) for one in pieces}
+    assert contents == {one.external_id: content_of(one) for one in expected}
     assert (pages[-1].watermark is None) is (STREAMS[entity].replication is Replication.FULL)
 
 
 @pytest.mark.parametrize("entity", [E.PRODUCT, E.PRICE, E.STOCK_LEVEL, E.CONTACT, E.CREDIT])
-def test_an_interrupted_read_goes_on_where_it_was(server: TrytonServer, tryton: Tryton, entity: E) -> None:
+def test_an_interrupted_read_goes_on_where_it_was(server: TrytonServer, whole: Whole, entity: E) -> None:
     """After a crash in the middle the rest must come, and nothing that was written meanwhile may be skipped."""
-    whole = sorted(record.external_id for record in raw_records(tryton.stream(entity)))
+    expected = sorted(record.external_id for record in whole(entity))
     with Tryton(config_for(server, page_size={E.PRICE: 30, E.STOCK_LEVEL: 24}.get(entity, 6))) as first:
         reading = first.stream(entity).pages(None)
         stored = [next(reading), next(reading)]
     with Tryton(config_for(server, page_size=25)) as second:
         rest = list(second.stream(entity).pages(None, resume=stored[-1].resume))
-    assert sorted(record.external_id for page in [*stored, *rest] for record in page.records) == whole
+    assert sorted(record.external_id for page in [*stored, *rest] for record in page.records) == expected
     assert (
         rest[-1].watermark == (stored[0].resume or "").partition("|")[0]
         or STREAMS[entity].replication is Replication.FULL
@@ -282,10 +284,10 @@ def test_an_interrupted_read_goes_on_where_it_was(server: TrytonServer, tryton: 
 
 
 @pytest.mark.parametrize("entity", list(STREAMS))
-def test_one_record_by_its_id(tryton: Tryton, entity: E) -> None:
+def test_one_record_by_its_id(tryton: Tryton, whole: Whole, entity: E) -> None:
     """A live question and a missing reference are answered by this."""
     stream = tryton.stream(entity)
-    for record in raw_records(stream)[:: 60 if entity is E.PRICE else 17]:
+    for record in whole(entity)[:: 60 if entity is E.PRICE else 17]:
         assert content_of(stream.get(record.external_id)) == content_of(record)
 
 

@@ -283,8 +283,8 @@ class Prices:
         for product in products:
             number = product["id"]
             if number in refused:
-                what = encode({"price_list": price_list["id"], "product": number})
-                made.append(UnreadableRecord(what, f"the server cannot compute it: {refused[number]}"))
+                asked = [(unit, quantity) for unit in units_of(product) for quantity in quantities[number, unit["id"]]]
+                made += [self._refused(price_list, product, *one, reason=refused[number]) for one in asked]
                 continue
             default, *others = units_of(product)
             steps = [(q, answers.get((number, default["id"], q))) for q in quantities[number, default["id"]]]
@@ -314,8 +314,13 @@ class Prices:
         for row in rows:
             yield row["id"], row["sale_price_uom"]
 
+    def _refused(self, price_list: Row, product: Row, unit: Row, quantity: Decimal, *, reason: str) -> UnreadableRecord:
+        """With the id that the price would have: one that was known before is not missing, its last value stays."""
+        what = {"price_list": price_list["id"], "product": product["id"], "unit": unit["id"], "quantity": quantity}
+        price_id = _price_id(price_list, product, unit, quantity)
+        return UnreadableRecord(encode(what), f"the server cannot compute it: {reason}", price_id)
+
     def _records(self, price_list: Row, product: Row, unit: Row, steps: Sequence[Step]) -> Iterator[SourceRecord]:
-        ending = "" if unit["id"] == product["default_uom"]["id"] else f":{unit['id']}"
         for quantity, price in without_repeats(steps):
             payload = {
                 "price_list": {"id": price_list["id"], "name": price_list["name"]},
@@ -326,7 +331,12 @@ class Prices:
                 "tax_included": price_list["tax_included"],
                 "company": of_company(self._client),
             }
-            yield record_of(f"{price_list['id']}:{product['id']}:{tidy(quantity)}{ending}", payload)
+            yield record_of(_price_id(price_list, product, unit, quantity), payload)
+
+
+def _price_id(price_list: Row, product: Row, unit: Row, quantity: Decimal) -> ExternalId:
+    ending = "" if unit["id"] == product["default_uom"]["id"] else f":{unit['id']}"
+    return ExternalId(f"{price_list['id']}:{product['id']}:{tidy(quantity)}{ending}")
 
 
 def _list_and_product(resume: str | None) -> tuple[int, int]:

@@ -271,13 +271,18 @@ def upgrade() -> None:
     op.create_index("ix_orders_number", "orders", ["number"], unique=False)
     op.create_index("ix_orders_reference", "orders", ["reference"], unique=False)
     op.create_table(
+        "payload_bodies",
+        sa.Column("page_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False, comment="zstd of a JSON array of payloads"),
+        sa.PrimaryKeyConstraint("page_id"),
+    )
+    op.create_table(
         "payload_pages",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
         sa.Column("stream_id", sa.Integer(), nullable=False),
         sa.Column("run_id", sa.BigInteger(), nullable=False),
         sa.Column("stored_at", types.Instant(), nullable=False),
         sa.Column("live", sa.Integer(), nullable=False, comment="records of it that a binding still points to"),
-        sa.Column("body", sa.LargeBinary(), nullable=False, comment="zstd of a JSON array of payloads"),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("ix_payload_pages_stream_id", "payload_pages", ["stream_id"], unique=False)

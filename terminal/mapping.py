@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from cli_frame import (
+from crm_core.errors import ConfigurationFault, MappingDocumentFault, StoreFault, UnresolvedReference
+from terminal.frame import (
     EXIT_PARTIAL,
     Frame,
     SuggestingGroup,
@@ -21,7 +22,6 @@ from cli_frame import (
     json_option,
     pass_frame,
 )
-from crm_core.errors import ConfigurationFault, MappingDocumentFault, StoreFault, UnresolvedReference
 
 if TYPE_CHECKING:
     from crm_core.ids import CrmId, EntityType
@@ -51,9 +51,9 @@ def _mapped(settings: Settings, connection: str | None) -> Iterator[tuple[Connec
 @pass_frame
 def check(frame: Frame, connection: str | None, as_json: bool) -> None:
     """Hold every mapping against the CRM and the connector; tells all faults with file and line."""
-    from cli_tables import printable
     from mappings.compiler import check_document
     from sync_jobs.bootstrap import document_of, shape_of
+    from terminal.tables import printable
 
     results: list[dict[str, Any]] = []
     for chosen, entity in _mapped(frame.settings(), connection):
@@ -82,9 +82,9 @@ def check(frame: Frame, connection: str | None, as_json: bool) -> None:
 @pass_frame
 def test(frame: Frame, connection: str | None, entity: str | None, as_json: bool) -> None:
     """Run the examples that stand beside the mappings. Nothing is called and nothing is written."""
-    from cli_tables import plain, printable
     from mappings.workbench import run_examples
     from sync_jobs.bootstrap import document_of, shape_of
+    from terminal.tables import plain, printable
 
     wanted = entity_named(entity) if entity is not None else None
     results: list[dict[str, Any]] = []
@@ -195,7 +195,7 @@ def explain(frame: Frame, entity: str, record_id: str, field: str, connection: s
     lines.append(("error", told.error) if told.error else ("result", _quoted(result)))
     if kept.crm_id is not None:
         lines.append(("in the CRM", _quoted(now)))
-    from cli_tables import printable
+    from terminal.tables import printable
 
     for title, text in lines:
         click.echo(f"{title:<11} {printable(text)}")
@@ -271,9 +271,9 @@ def _resolver(session: Session, connection: ConnectionSettings, compiled: Compil
 @pass_frame
 def replay(frame: Frame, job: str | None, dry_run: bool, limit: int, as_json: bool) -> None:
     """Map again every record that an older version of its mapping made. The back office is not called."""
-    from cli_progress import watching
-    from cli_reports import render_run
     from sync_jobs import operations
+    from terminal.progress import watching
+    from terminal.reports import render_run
 
     hub = frame.hub()
     name = chosen_job(hub.settings, job)
@@ -290,7 +290,7 @@ def replay(frame: Frame, job: str | None, dry_run: bool, limit: int, as_json: bo
 @pass_frame
 def show_mappings(frame: Frame, entity: str | None, connection: str | None, as_json: bool) -> None:
     """The mappings in force; with ENTITY its rules, field by field."""
-    from cli_tables import show
+    from terminal.tables import show
 
     hub = frame.hub()
     if entity is None:
@@ -298,12 +298,12 @@ def show_mappings(frame: Frame, entity: str | None, connection: str | None, as_j
         if as_json:
             emit(found)
             return
-        from cli_reports import mapping_table
+        from terminal.reports import mapping_table
 
         show(mapping_table(found))
         return
-    from cli_reports import rule_table
     from sync_jobs.bootstrap import document_of
+    from terminal.reports import rule_table
 
     kind = entity_named(entity)
     document = document_of(hub.settings.get_connection(chosen_connection(hub.settings, connection)), kind)

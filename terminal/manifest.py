@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cli_tables import Column, Table
 from connectors.ports import Manifest
+from terminal.tables import Column, Table
 
 
 def manifest_tables(manifest: Manifest) -> list[Table]:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cli_tables import STATUS_STYLES, Column, Table, moment, money, number, plain, printable
 from crm_core.ids import CrmId, EntityType
 from crm_core.model.schema import schema_of
+from terminal.tables import STATUS_STYLES, Column, Table, moment, money, number, plain, printable
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

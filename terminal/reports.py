@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli_frame import EXIT_PARTIAL, emit
-from cli_tables import STATUS_STYLES, Column, Table, moment, plain, printable, seconds, show
 from crm_core.model.schema import FieldSpec, Kind, schema_of
 from crm_core.store.state import PULL_KINDS
 from sync_jobs.decisions import Decision
+from terminal.frame import EXIT_PARTIAL, emit
+from terminal.tables import STATUS_STYLES, Column, Table, moment, plain, printable, seconds, show
 
 if TYPE_CHECKING:
-    from cli_progress import Watcher
     from crm_core.store.letters import DeadLetter, Deferral
     from crm_core.store.state import Run
     from sync_jobs.report import Change, EntityReport, RunReport
+    from terminal.progress import Watcher
 
 # -- changes ----------------------------------------------------------------------------------------------------------
 

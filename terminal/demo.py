@@ -19,19 +19,19 @@ from typing import Any
 
 from rich.console import Console
 
-from cli_progress import Bars, progress_bars
-from cli_reports import change_tables, report_table
-from cli_tables import draw
-from cli_views import entity_table, labels_for
 from crm_core.ids import EntityType
 from crm_core.store import repository
 from crm_core.store.session import Session
-from demo_compare import Comparison, compare
 from simulators.tryton_server.server import TrytonServer
 from sync_jobs import operations
 from sync_jobs.bootstrap import Hub, open_hub
 from sync_jobs.decisions import Decision
 from sync_jobs.report import Change
+from terminal.demo_compare import Comparison, compare
+from terminal.progress import Bars, progress_bars
+from terminal.reports import change_tables, report_table
+from terminal.tables import draw
+from terminal.views import entity_table, labels_for
 
 _CONFIG = """\
 [store]
@@ -217,7 +217,7 @@ def _kill_and_resume(story: Story, hub: Hub) -> None:
     """A pull in a process of its own is killed with SIGKILL in the middle of its product pages."""
     console = story.console
     command = [sys.executable, "-m", "cli", "--config", str(hub.settings.file), "pull"]
-    environment = dict(os.environ, PYTHONPATH=str(Path(__file__).parent))
+    environment = dict(os.environ, PYTHONPATH=str(Path(__file__).parents[1]))
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         stored = _wait_for(hub, process, lambda session: _count(session, "products") >= _KILL_AFTER_PAGES * 5)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from crm_core.store.database import Database
 
 DISTRIBUTION = "counterfoil"
-TOP_LEVEL_NAMES = ("crm_core", "connectors", "mappings", "sync_jobs", "http_api", "simulators", "cli")
+TOP_LEVEL_NAMES = ("crm_core", "connectors", "mappings", "sync_jobs", "http_api", "simulators", "terminal", "cli")
 OLDEST_PYTHON = (3, 11)
 _SHOWN_VERSIONS = ("click", "lxml", "msgspec", "pydantic", "requests", "rich", "sqlalchemy", "zeep", "zstandard")
 _EXTRAS = {"postgresql": "psycopg", "keyring": "keyring"}
@@ -145,7 +145,7 @@ def names(top_level: str) -> Finding:
         return Finding(name, "failed", f"is not there; reinstall {DISTRIBUTION}")
     place = Path(spec.origin).resolve()
     home = place.parent if top_level == "cli" else place.parent.parent
-    if home != Path(__file__).resolve().parent:
+    if home != Path(__file__).resolve().parents[1]:
         return Finding(name, "failed", f"is taken from {place.parent}, which is not ours")
     return Finding(name, "ok", str(place.parent if top_level != "cli" else place))
 

@@ -94,7 +94,7 @@ class GuardedGroup(SuggestingGroup):
 
 def complain(text: str) -> None:
     """One line on stderr."""
-    from cli_tables import printable
+    from terminal.tables import printable
 
     click.echo(f"{click.style('error:', fg='red')} {printable(text)}", err=True)
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli_frame import (
+from crm_core.errors import ConfigurationFault
+from terminal.frame import (
     EXIT_PARTIAL,
     Frame,
     SuggestingGroup,
@@ -19,7 +20,6 @@ from cli_frame import (
     pass_frame,
     payload_as_data,
 )
-from crm_core.errors import ConfigurationFault
 
 if TYPE_CHECKING:
     from crm_core.store.letters import DeadLetter, Deferral
@@ -55,9 +55,9 @@ def list_(
     as_json: bool,
 ) -> None:
     """Dead letters by cause, then one by one; and the records that wait for another one."""
-    from cli_tables import show
     from crm_core.store.letters import list_deferrals
     from sync_jobs.operations import opened
+    from terminal.tables import show
 
     hub = frame.hub()
     if connection is not None:
@@ -73,7 +73,7 @@ def list_(
     if not letters and not waiting:
         click.echo("no dead letters, and nothing waits")
         return
-    from cli_reports import cause_table, letter_table, waiting_table
+    from terminal.reports import cause_table, letter_table, waiting_table
 
     if letters:
         causes = Counter((letter.cause, letter.entity.value, letter.field or "") for letter in letters)
@@ -98,7 +98,7 @@ def show_letter(frame: Frame, letter_id: int, as_json: bool) -> None:
     if as_json:
         emit(_letter_data(letter))
         return
-    from cli_tables import moment, printable
+    from terminal.tables import moment, printable
 
     facts = {
         "record": f"{letter.entity.value} {letter.external_id} of {letter.connection}",
@@ -168,8 +168,8 @@ def edit(frame: Frame, letter_id: int, changes: Sequence[str], source: Any, link
 @pass_frame
 def replay(frame: Frame, ids: Sequence[int], cause: str | None, every: bool, as_json: bool) -> None:
     """Map letters again, edited or not, without asking the back office. What succeeds is resolved."""
-    from cli_progress import watching
     from sync_jobs.operations import get_letters, replay_dead_letters
+    from terminal.progress import watching
 
     if bool(ids) + (cause is not None) + every != 1:
         raise click.UsageError("say which: IDs, --cause CAUSE or --all")
@@ -198,8 +198,8 @@ def replay(frame: Frame, ids: Sequence[int], cause: str | None, every: bool, as_
     else:
         click.echo(f"{len(letters) - len(left)} of {len(letters)} taken in")
         if left:
-            from cli_reports import letter_table
-            from cli_tables import show
+            from terminal.reports import letter_table
+            from terminal.tables import show
 
             show(letter_table(left[:50], len(left)))
     if left:
@@ -340,7 +340,7 @@ def _pretty(payload: bytes) -> str:
     try:
         return msgspec.json.format(payload, indent=2).decode()
     except (msgspec.DecodeError, UnicodeDecodeError):
-        from cli_tables import printable
+        from terminal.tables import printable
 
         return printable(payload.decode("utf-8", "replace"))
 
