@@ -26,6 +26,18 @@ settings.load_profile("counterfoil")
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Several processes take the files in the order below; pytest-xdist would give them the longest file last."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The demo first: it is one test, and the longest by far."""
+    items.sort(key=lambda item: "acceptance" not in item.path.parts)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _loopback_only() -> Iterator[None]:
     """A test that reaches for the network would pass here and fail elsewhere: it fails here."""
