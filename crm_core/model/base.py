@@ -60,7 +60,7 @@ Document = dict[str, Any]
 class Part(BaseModel):
     """A value that lives inside one entity and has no identity of its own (an address, a line)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)  # a pull needs few validators
 
 
 class Entity(Part):
