@@ -6,7 +6,7 @@ invoice cancelled; a price, a stock level, a credit or a payment that no longer 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -123,34 +123,52 @@ def sweep(
     return gone
 
 
+Node = tuple[str, str]
+"""A record by its entity and external id."""
+
+
+def circles(waits: Mapping[Node, Node]) -> list[list[Node]]:
+    """The circles among records of which each waits for one other; every record is walked over once."""
+    found: list[list[Node]] = []
+    done: set[Node] = set()
+    for start in waits:
+        path: dict[Node, None] = {}
+        node = start
+        while node in waits and node not in done and node not in path:
+            path[node] = None
+            node = waits[node]
+        if node in path:
+            walked = list(path)
+            found.append(walked[walked.index(node) :])
+        done.update(path)
+    return found
+
+
 def bury_cycles(session: Session, connection: str, run_id: int, moment: datetime) -> int:
     """Waiting records that wait for each other would wait for ever: they become dead letters that name the circle."""
-    waiting = {(d.entity.value, d.external_id): d for d in letter_store.list_deferrals(session, connection=connection)}
     buried = 0
-    for start in list(waiting):
-        path = [start]
-        passed: set[tuple[str, str]] = set()
-        while path[-1] in waiting and path[-1] not in passed:
-            passed.add(path[-1])
-            deferral = waiting[path[-1]]
-            path.append((deferral.waits_entity, deferral.waits_for))
-        if len(path) < 2 or path[-1] != start:
-            continue
-        shown = path if len(path) <= _CIRCLE_SHOWN else [*path[:_CIRCLE_SHOWN], ("...", f"({len(path) - 1} records)")]
-        text = " -> ".join(f"{entity} {key}" for entity, key in shown)
-        deferral = waiting[start]
-        stream_id = state.stream_id_of(session, deferral.connection, deferral.entity)
-        letter = NewLetter(
-            deferral.external_id,
-            "reference_cycle",
-            f"the records refer to each other in a circle: {text}",
-            deferral.payload,
-            deferral.fingerprint,
-            deferral.field,
-            deferral.version,
-        )
-        with session.transaction():
-            letter_store.add_letters(session, stream_id, [letter], run_id, moment)
-            letter_store.stop_waiting(session, stream_id, [deferral.external_id])
-        buried += 1
+    for circle in circles(letter_store.waits_of(session, connection)):
+        for place, (entity, external_id) in enumerate(circle):
+            (deferral,) = letter_store.list_deferrals(
+                session, connection=connection, entity=EntityType(entity), external_id=external_id
+            )
+            letter = NewLetter(
+                external_id,
+                "reference_cycle",
+                f"the records refer to each other in a circle: {_in_words([*circle[place:], *circle[: place + 1]])}",
+                deferral.payload,
+                deferral.fingerprint,
+                deferral.field,
+                deferral.version,
+            )
+            stream_id = state.stream_id_of(session, deferral.connection, deferral.entity)
+            with session.transaction():
+                letter_store.add_letters(session, stream_id, [letter], run_id, moment)
+                letter_store.stop_waiting(session, stream_id, [external_id])
+            buried += 1
     return buried
+
+
+def _in_words(path: Sequence[Node]) -> str:
+    shown = path if len(path) <= _CIRCLE_SHOWN else [*path[:_CIRCLE_SHOWN], ("...", f"({len(path) - 1} records)")]
+    return " -> ".join(f"{entity} {key}" for entity, key in shown)

@@ -269,10 +269,22 @@ def waited_for(session: Session, connection: str, waits_entity: EntityType) -> l
     return [row[0] for row in rows]
 
 
+def waits_of(session: Session, connection: str) -> dict[tuple[str, str], tuple[str, str]]:
+    """Who waits for whom: (entity, external id) -> (entity, external id or natural key)."""
+    rows = session.all(
+        "SELECT s.entity, d.external_id, d.waits_entity, d.waits_for FROM deferred d"
+        " JOIN streams s ON s.id = d.stream_id WHERE s.connection = ?",
+        (connection,),
+    )
+    return {(row[0], row[1]): (row[2], row[3]) for row in rows}
+
+
 def list_deferrals(
     session: Session,
     *,
     connection: str | None = None,
+    entity: EntityType | None = None,
+    external_id: str | None = None,
     waits_entity: EntityType | None = None,
     waits_for: Sequence[str] | None = None,
     limit: int = 1000,
@@ -284,7 +296,12 @@ def list_deferrals(
         condition, keys = session.where_in("d.waits_for", waits_for)
         conditions.append(condition)
         parameters.append(keys)
-    for column, value in (("s.connection", connection), ("d.waits_entity", waits_entity)):
+    for column, value in (
+        ("s.connection", connection),
+        ("s.entity", entity),
+        ("d.external_id", external_id),
+        ("d.waits_entity", waits_entity),
+    ):
         if value is not None:
             conditions.append(f"{column} = ?")
             parameters.append(str(value))

@@ -82,12 +82,11 @@ def test_a_database_that_another_program_holds_ends_the_run_and_loses_nothing(
     books.assert_both_sides_agree()
 
 
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_a_row_that_another_session_locks_ends_the_run_on_postgresql(
     bench: Workbench, clock: TestClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same on the other database, where rows are locked and not the file."""
-    if bench.database.is_sqlite:
-        pytest.skip("SQLite locks the whole file: see the test before")
     monkeypatch.setattr(postgresql, "LOCK_SECONDS", 0.05)
     source = bench.source(PRODUCT)
     for number in range(6):
@@ -123,10 +122,9 @@ def test_what_postgresql_says_becomes_one_clear_line(error: psycopg.Error, said:
     assert "\n" not in str(fault)
 
 
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_a_database_server_that_goes_away_in_mid_pull_loses_nothing(bench: Workbench) -> None:
     """An administrator ends our connection: the run ends with a clear error, and the next one goes on."""
-    if bench.database.is_sqlite:
-        pytest.skip("a file has no server")
     source = bench.source(PRODUCT)
     for number in range(9):
         source.put(f"{number}", code=f"W-{number}", name="n", price=None, active=True, barcode=None)

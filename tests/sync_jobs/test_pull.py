@@ -21,6 +21,7 @@ from crm_core.ids import EntityType, ExternalId
 from crm_core.store import state
 from crm_core.store.letters import edit_letter, get_letter
 from sync_jobs.decisions import Decision, PullPolicy
+from sync_jobs.deletions import circles
 from sync_jobs.replay import replay_letters
 from sync_jobs.report import Change, EntityReport, SilentListener
 from tests.conftest import TestClock
@@ -587,3 +588,14 @@ def test_an_unreadable_record_taken_in_as_edited_is_not_set_aside_again(bench: W
         replay_letters(puller, [letter])
     assert decided(bench.pull(full=True)) == {"unchanged": 2}
     assert bench.by(PRODUCT)["X"]["status"] == "active"
+
+
+def test_circles_are_found_however_long_the_chains_beside_them() -> None:
+    chain = {("account", str(n)): ("account", str(n + 1)) for n in range(50_000)}
+    circle = {
+        ("account", "a"): ("account", "b"),
+        ("account", "b"): ("account", "a"),
+        ("account", "z"): ("account", "a"),
+    }
+    assert circles({**chain, **circle}) == [[("account", "a"), ("account", "b")]]
+    assert circles({("account", "me"): ("account", "me")}) == [[("account", "me")]]
