@@ -147,7 +147,8 @@ def _tell(story: Story) -> Comparison:
     total = sum(comparison.compared.values())
     console.print(
         f"\n[green bold]Both sides agree:[/green bold] {total} values compared in each of the two CRMs, 0 differences."
-        f" [dim]{time.monotonic() - story.started:.0f} s[/dim]"
+        f" [dim]{time.monotonic() - story.started:.0f} s[/dim]",
+        soft_wrap=True,
     )
     return comparison
 
