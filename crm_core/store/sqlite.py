@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -18,10 +19,10 @@ from crm_core.model.schema import Kind
 from crm_core.store.session import Row, plain_date, plain_instant, plain_number
 
 BUSY_SECONDS = 30.0
+_LOOK_AGAIN_SECONDS = 0.01
 _PARAMETERS_AT_ONCE = 32_000  # SQLite's own bound is 32,766
 
 _PRAGMAS = (
-    "journal_mode=WAL",
     "synchronous=NORMAL",  # a power cut may undo the last pages, whole; it cannot tear one
     "foreign_keys=ON",
     "cache_size=-16000",  # 16 MB
@@ -56,6 +57,7 @@ class SqliteSession:
             self._connection = sqlite3.connect(
                 str(path), timeout=busy_seconds, isolation_level=None, check_same_thread=False, cached_statements=256
             )
+            _use_write_ahead_log(self._connection, busy_seconds)
             for pragma in _PRAGMAS:
                 self._connection.execute(f"PRAGMA {pragma}")
             if is_rehearsal:
@@ -143,6 +145,20 @@ class SqliteSession:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
         self._connection.close()
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection, seconds: float) -> None:
+    """SQLite itself does not wait for a lock here, so the first openings of a new file would fail beside each other."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise
+            time.sleep(_LOOK_AGAIN_SECONDS)
+        else:
+            return
 
 
 def _fault(error: sqlite3.Error) -> StoreFault:

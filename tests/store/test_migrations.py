@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from alembic.script import ScriptDirectory
 from crm_core.errors import ConfigurationFault, StoreFault
 from crm_core.store import database as database_module
 from crm_core.store.database import HEAD, Database, redacted
+from crm_core.store.sqlite import SqliteSession
 from crm_core.store.tables import metadata
 
 
@@ -49,8 +52,6 @@ def test_a_database_url_of_another_kind_is_refused_without_its_password() -> Non
 
 
 def test_a_locked_database_says_so_and_loses_nothing(sqlite_database: Database) -> None:
-    from crm_core.store.sqlite import SqliteSession
-
     holder = sqlite_database.open()
     waiting = SqliteSession(sqlite_database.path, busy_seconds=0.05)
     with (
@@ -61,6 +62,29 @@ def test_a_locked_database_says_so_and_loses_nothing(sqlite_database: Database) 
         pass
     waiting.close()
     holder.close()
+
+
+def test_opening_a_new_file_waits_for_another_that_is_just_being_made(tmp_path: Path) -> None:
+    """Two services come up together: the second one must not fail because SQLite does not wait here by itself."""
+    path = tmp_path / "new.sqlite"
+    maker = sqlite3.connect(path, isolation_level=None)
+    maker.execute("BEGIN EXCLUSIVE")
+    about_to_open, opened = threading.Event(), []
+
+    def open_beside() -> None:
+        about_to_open.set()
+        opened.append(SqliteSession(path))
+
+    thread = threading.Thread(target=open_beside)
+    thread.start()
+    assert about_to_open.wait(10)
+    maker.execute("CREATE TABLE made (id INTEGER)")
+    maker.execute("COMMIT")
+    thread.join(30)
+    (session,) = opened
+    assert session.all("SELECT count(*) FROM made") == [(0,)]
+    session.close()
+    maker.close()
 
 
 def test_a_full_disk_says_so_and_stores_nothing_of_the_page(sqlite_database: Database) -> None:
