@@ -11,12 +11,14 @@ from typing import ClassVar, Literal, Protocol, Self
 
 from connectors.config import ConnectionConfig
 from connectors.envelopes import Page, SourceRecord
+from connectors.sinks import Sink, SinkSpec
 from crm_core.ids import EntityType, ExternalId
 
 Shape = Mapping[str, "str | Shape | Sequence[Shape]"]
 """The known fields of a record: name -> type word, an object's shape, or a list with the shape of its items.
 
-Type words: text, integer, number, boolean, instant, date, any. Mapping documents are checked against it.
+Type words: text, integer, number, boolean, instant, date, any; a sink's text may carry its bound, `text(35)`. Mapping
+documents are checked against it.
 """
 
 
@@ -37,6 +39,7 @@ class StreamSpec:
 
     look_back: how far before the watermark an incremental read begins (late commits, clock skew, ties).
     lists_everything: a full read returns every record that exists, so that what it does not return is gone.
+    client_reference: path to the text that holds our reference in a record that we pushed, so that it is recognised.
     """
 
     replication: Replication
@@ -44,6 +47,7 @@ class StreamSpec:
     look_back: timedelta = timedelta(0)
     lists_everything: bool = True
     note: str = ""
+    client_reference: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class Manifest:
     config: type[ConnectionConfig]
     streams: Mapping[EntityType, StreamSpec]
     docs: str
+    sinks: Mapping[EntityType, SinkSpec] = field(default_factory=dict)
     limits: str = ""
     vendor_words: Mapping[str, str] = field(default_factory=dict)
 
@@ -91,3 +96,10 @@ class Connector(Protocol):
 
     def stream(self, entity: EntityType) -> SourceStream:
         """The stream of an entity. Raises ConfigurationFault for one that the manifest does not list."""
+
+
+class WritingConnector(Connector, Protocol):
+    """A connector that can also be pushed to; its manifest lists the sinks."""
+
+    def sink(self, entity: EntityType) -> Sink:
+        """The sink of an entity. Raises ConfigurationFault for one that the manifest does not list."""

@@ -18,6 +18,10 @@ ClientReference = NewType("ClientReference", str)
 """Our key as stored on their side (NetSuite `externalId`, Business Central `externalDocumentNumber`)."""
 
 
+IdempotencyKey = NewType("IdempotencyKey", str)
+"""One content of one write: the same for every try, whoever makes it (`crm_core.keys`)."""
+
+
 class EntityType(StrEnum):
     """The business objects of the CRM, in the order in which a first pull needs them."""
 

@@ -128,6 +128,8 @@ class Careful:
         try:
             return resolve(rule.reference, value)
         except (UnresolvedReference, LookupError) as error:
+            if rule.rule.unknown_is_null:
+                return None
             fault = UnresolvedReference(rule.reference.value, value, field=label)
             fault.source = source
             raise fault from error

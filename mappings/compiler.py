@@ -14,7 +14,7 @@ from crm_core.ids import EntityType
 from crm_core.model.schema import Kind, PartSpec
 from mappings.careful import Careful, Resolve
 from mappings.documents import Document
-from mappings.plan import DocumentRule, FieldRule, PartsRule, ValueRule, make_plan
+from mappings.plan import DocumentRule, FieldRule, PartsRule, Plan, ValueRule, make_plan
 from mappings.writer import Writer
 
 Functions = Mapping[str, Callable[..., Any]]
@@ -44,6 +44,7 @@ class CompiledMapping:
     fields: all fields of the entity, in the order of the schema; `apply` gives its values in this order.
     owned: mapped fields that a pull writes always; created_only: those that it writes only when it creates the record.
     custom_fields: the names inside `custom` that this mapping fills. match: fields for the first pull, strongest first.
+    optional: entities that no record of this mapping waits for (`when_unknown: null`).
     source: the generated Python, for reading. version: 12 hex digits of the document's content.
     """
 
@@ -55,6 +56,7 @@ class CompiledMapping:
     mapped: frozenset[str]
     match: tuple[str, ...]
     custom_fields: tuple[str, ...]
+    optional: frozenset[EntityType]
     source: str = field(repr=False)
     _document: Document = field(repr=False)
     _apply: Callable[[Any, Resolve], tuple[Any, ...]] = field(repr=False)
@@ -153,11 +155,12 @@ def compile_mapping(document: Document, shape: Shape, *, functions: Functions | 
         entity=document.entity,
         version=document.version,
         fields=tuple(plan.fields),
-        owned=tuple(name for name, rule in mapped.items() if rule.rule.owner == "back_office"),
+        owned=tuple(name for name, rule in mapped.items() if rule.rule.owner != "crm"),
         created_only=tuple(name for name, rule in mapped.items() if rule.rule.owner == "crm"),
         mapped=frozenset(mapped),
         match=document.match,
         custom_fields=tuple(custom.entries) if isinstance(custom, DocumentRule) else (),
+        optional=_optional(plan),
         source=source,
         _document=document,
         _apply=cast("Callable[[Any, Resolve], tuple[Any, ...]]", namespace["apply"]),
@@ -165,6 +168,15 @@ def compile_mapping(document: Document, shape: Shape, *, functions: Functions | 
         _careful=Careful(plan),
         _check_model=check_model,
     )
+
+
+def _optional(plan: Plan) -> frozenset[EntityType]:
+    """Entities that are referred to by rules with `when_unknown: null` only."""
+    flat: list[ValueRule | None] = []
+    for rule in plan.fields.values():
+        flat += rule.fields.values() if isinstance(rule, PartsRule) else [rule] if isinstance(rule, ValueRule) else []
+    needed = {(rule.reference, rule.rule.unknown_is_null) for rule in flat if rule and rule.reference is not None}
+    return frozenset(entity for entity, is_optional in needed if is_optional and (entity, False) not in needed)
 
 
 def _model_check(spec: PartSpec) -> Callable[[tuple[Any, ...]], None] | None:

@@ -212,7 +212,11 @@ class _Planner:
                 f"`reference: {spec.references.value}`" if spec.references else f"no `reference`, it is a {spec.kind}"
             )
             raise rule.place.fault(f"{label} takes {wanted}")
-        if scope.in_parts and rule.owner == "crm":
+        if rule.null_is_sent:
+            raise rule.place.fault(f"{label}: `when_null` is for a push")
+        if rule.unknown_is_null and not spec.is_nullable:
+            raise rule.place.fault(f"{label} cannot be null, so `when_unknown: null` cannot be")
+        if scope.in_parts and rule.owner is not None:
             raise rule.place.fault(f"{label}: a part has the owner of its list, not one of its own")
         return self._value(label, rule, Target.of(spec), scope)
 

@@ -13,12 +13,14 @@ from crm_core.model.schema import Kind
 from mappings.paths import Path, parse_path
 from mappings.yaml_nodes import Node
 
-Owner = Literal["back_office", "crm"]
+Owner = Literal["back_office", "crm", "shared"]
+"""The system of record of a field. back_office: theirs always. crm: ours, theirs counts when a record is created.
+shared: either side changes it."""
 SOURCES = ("from", "value", "expr", "document", "each")
 OPTIONS = (
     *SOURCES,
     *("fields", "where", "empty", "default", "missing", "map", "otherwise", "reference", "by", "as", "decimals"),
-    *("currency", "unit", "zone", "format", "required", "owner", "note"),
+    *("currency", "unit", "zone", "format", "required", "owner", "when_unknown", "when_null", "note"),
 )
 AS_WORDS = (Kind.TEXT, Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN, Kind.INSTANT, Kind.DATE)
 
@@ -68,7 +70,12 @@ class Rule:
     zone: str | None = None
     format: str | None = None
     is_required: bool = False
-    owner: Owner = "back_office"
+    owner: Owner | None = None
+    """None = not said: `back_office` for what is pulled, `crm` for what is pushed."""
+    unknown_is_null: bool = False
+    """A reference to a record that is not here is null instead of waiting for it."""
+    null_is_sent: bool = False
+    """For a push: null is sent as null instead of being left out."""
 
     def content(self) -> dict[str, Any]:
         """What the rule says, without where: the mapping's version is taken from it."""
@@ -89,7 +96,8 @@ class Rule:
             "options": [self.reference, self.by, self.kind, self.decimals, self.currency, self.unit],
             "time": [self.zone, self.format],
             "is_required": self.is_required,
-            "owner": self.owner,
+            "owner": self.owner or "back_office",
+            "when": [word for word in ("unknown_is_null", "null_is_sent") if getattr(self, word)],
         }
         return {key: value for key, value in said.items() if value}
 
@@ -147,6 +155,7 @@ class _Reader:
         self.pair("where", "each")
         self.pair("otherwise", "map")
         self.pair("by", "reference")
+        self.pair("when_unknown", "reference")
         options, file = self.options, self.place.file
         return Rule(
             self.name,
@@ -173,7 +182,9 @@ class _Reader:
             zone=self.text("zone"),
             format=self.text("format"),
             is_required=self.word("required", ("true", "false")) == "true",
-            owner="crm" if self.word("owner", ("back_office", "crm")) == "crm" else "back_office",
+            owner=self.word("owner", ("back_office", "crm", "shared")),  # type: ignore[arg-type]
+            unknown_is_null=self.word("when_unknown", ("wait", "null")) == "null",
+            null_is_sent=self.word("when_null", ("leave_out", "send")) == "send",
         )
 
     def fault(self, key: str, message: str) -> MappingDocumentFault:

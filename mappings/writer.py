@@ -13,6 +13,7 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
+from crm_core.errors import UnresolvedReference
 from crm_core.model.schema import FieldSpec, Kind
 from mappings.converters import (
     LARGEST_INTEGER,
@@ -46,6 +47,14 @@ def must_agree(theirs: Any, ours: Any) -> None:
         raise ValueError(f"is in {theirs!r}, the record in {ours!r}")
 
 
+def resolved_or_none(resolve: Callable[[Any, str], int], entity: Any, key: str) -> int | None:
+    """The CRM id, or None for a record that is not here (`when_unknown: null`)."""
+    try:
+        return resolve(entity, key)
+    except (UnresolvedReference, LookupError):
+        return None
+
+
 def base_scope(plan: Plan) -> dict[str, Any]:
     """What the source of any rule can call."""
     return {
@@ -68,6 +77,7 @@ class Writer:
         self.scope |= {"to_number": to_number, "to_instant": to_instant, "to_date": to_date, "items_of": items_of}
         self.scope |= {
             "must_agree": must_agree,
+            "resolved_or_none": resolved_or_none,
             "Decimal": Decimal,
             "type": type,
             "str": str,
@@ -123,7 +133,10 @@ class Writer:
         else:
             lines = [f"{x} = {rule.source}", *self._conversion(rule, x)]
         if rule.reference is not None and not (rule.is_constant and rule.constant is None):
-            resolving = f"{x} = resolve({self._entity(rule)}, {x})"
+            asking = f"{self._entity(rule)}, {x}"
+            resolving = f"{x} = resolve({asking})"
+            if rule.rule.unknown_is_null:
+                resolving = f"{x} = resolved_or_none(resolve, {asking})"
             can_be_null = rule.treatment.null_is_taken or rule.treatment.default is None
             lines += [f"if {x} is not None:", f"    {resolving}"] if can_be_null else [resolving]
         return lines

@@ -19,6 +19,7 @@ class Request:
     """number: its place among all requests of the server, from 1. path: percent-decoded, without the query.
 
     query: raw. headers: names in lower case. received_at: by the simulator's clock (a fault may set it back).
+    kind: what the server's owner says it is (`read`, `write`, `auth`), for plans of faults; empty when it says nothing.
     """
 
     number: int
@@ -28,6 +29,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
     received_at: datetime = datetime(1970, 1, 1, tzinfo=UTC)
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class LoggedExchange:
     status: int | None
     response_bytes: int
     fault: str | None = None
+    kind: str = ""
 
 
 def json_response(status: int, value: object, headers: tuple[tuple[str, str], ...] = ()) -> Response:

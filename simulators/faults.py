@@ -21,9 +21,10 @@ from simulators.exchange import Request, Response
 class FaultKind(StrEnum):
     """What goes wrong. The request is handled (and its effect stays) unless the kind says otherwise."""
 
-    LATENCY = "latency"  # nothing but the wait
+    LATENCY = "latency"  # nothing but the wait: before it is handled, or with `after_commit` before it is answered
     STATUS = "status"  # answers with `status`; not handled unless `after_commit`
     CUT_BEFORE = "cut_before"  # connection closed; not handled
+    CUT_REQUEST = "cut_request"  # connection reset after `portion` of the announced request; not handled
     CUT_AFTER = "cut_after"  # handled, then closed without an answer
     CUT_MIDDLE = "cut_middle"  # closed after `portion` of the announced body
     HTML = "html"  # an HTML page with `status` where JSON is expected
@@ -36,18 +37,20 @@ class FaultKind(StrEnum):
     INVALID_UTF8 = "invalid_utf8"  # the string of `field` (default: the first one) gets the bytes FF FE
     GIANT_BODY = "giant_body"  # the string of `field` (default: the first one) grows by `size_bytes`
     DUPLICATE_IDS = "duplicate_ids"  # the page's first record once more at its end, with `changes`
+    REPLACED = "replaced"  # bytes of the answer replaced by others, each pair of `replacements` in turn
     CLOCK_BACKWARDS = "clock_backwards"  # the server's clock is `seconds_back` behind for this request
 
 
-NOT_HANDLED = frozenset({FaultKind.CUT_BEFORE})
-CUTS = frozenset({FaultKind.CUT_BEFORE, FaultKind.CUT_AFTER, FaultKind.CUT_MIDDLE})
+NOT_HANDLED = frozenset({FaultKind.CUT_BEFORE, FaultKind.CUT_REQUEST})
+CUTS = frozenset({FaultKind.CUT_BEFORE, FaultKind.CUT_REQUEST, FaultKind.CUT_AFTER, FaultKind.CUT_MIDDLE})
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One disturbance; parameters that the kind does not name are ignored, `latency_ms` works with every kind.
 
-    status: 503 for STATUS and 200 for HTML unless given. portion: share of the body that is sent, from 0 to 1.
+    status: 503 for STATUS and 200 for HTML unless given. portion: share of the body that is sent (or, of a request,
+    that is read), from 0 to 1.
     resets: a cut sends RST instead of FIN. records_key: where a page keeps its records (a bare list needs none).
     without_length: the answer has no Content-Length and ends with the connection.
     """
@@ -66,6 +69,7 @@ class Fault:
     changes: tuple[tuple[str, str | int | bool | None], ...] = ()
     seconds_back: float = 3600
     without_length: bool = False
+    replacements: tuple[tuple[bytes, bytes], ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.portion <= 1:
@@ -83,7 +87,8 @@ class Rule:
 
     path: a regular expression searched in the path. nth: from 1, among the requests that this rule matches; None
     means the first. times: how many in a row from there (None: all). probability (0 to 1) replaces nth and times: each
-    matching request is hit or not by `seed` and its ordinal, whatever the threads do.
+    matching request is hit or not by `seed` and its ordinal, whatever the threads do. others: further faults, of which
+    the seed chooses one for each request that is hit. kind: what the request is to the simulator (`read`, `write`).
     """
 
     fault: Fault
@@ -93,6 +98,8 @@ class Rule:
     times: int | None = 1
     probability: float | None = None
     seed: int = 0
+    others: tuple[Fault, ...] = ()
+    kind: str | None = None
 
     def __post_init__(self) -> None:
         if self.nth is not None and self.nth < 1:
@@ -120,7 +127,7 @@ def pick(plan: Plan, request: Request, counter: Counter) -> Fault | None:
     """The fault of this request; `counter` already counts it (see `count`)."""
     for rule, ordinal in zip(plan, counter, strict=True):
         if _matches(rule, request) and _fires(rule, ordinal):
-            return rule.fault
+            return _chosen(rule, ordinal)
     return None
 
 
@@ -152,6 +159,13 @@ def distort(fault: Fault, response: Response, previous: Response | None) -> Resp
             return replace(response, body=with_text_prefix(response.body, fault.field, b"\xff\xfe"))
         case FaultKind.GIANT_BODY:
             return replace(response, body=with_text_prefix(response.body, fault.field, b"x" * fault.size_bytes))
+        case FaultKind.REPLACED:
+            body = response.body
+            for old, new in fault.replacements:
+                if old not in body:
+                    raise ValueError(f"the answer has no {old!r} to replace")
+                body = body.replace(old, new)
+            return replace(response, body=body)
         case FaultKind.DUPLICATE_IDS:
             body = with_duplicate(response.body, fault.records_key, dict(fault.changes))
             return replace(response, body=body)
@@ -188,8 +202,10 @@ def with_duplicate(body: bytes, records_key: str, changes: Mapping[str, object])
 
 
 def _matches(rule: Rule, request: Request) -> bool:
-    return (rule.method is None or rule.method == request.method) and (
-        rule.path is None or re.search(rule.path, request.path) is not None
+    return (
+        (rule.method is None or rule.method == request.method)
+        and (rule.kind is None or rule.kind == request.kind)
+        and (rule.path is None or re.search(rule.path, request.path) is not None)
     )
 
 
@@ -198,6 +214,12 @@ def _fires(rule: Rule, ordinal: int) -> bool:
         return random.Random(f"{rule.seed}:{ordinal}").random() < rule.probability
     first = rule.nth or 1
     return ordinal >= first and (rule.times is None or ordinal < first + rule.times)
+
+
+def _chosen(rule: Rule, ordinal: int) -> Fault:
+    if not rule.others:
+        return rule.fault
+    return random.Random(f"{rule.seed}:{ordinal}:which").choice((rule.fault, *rule.others))
 
 
 def _name_pattern(field: str | None) -> bytes:

@@ -8,7 +8,7 @@ import socket
 import struct
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from email.utils import format_datetime
@@ -18,9 +18,11 @@ from urllib.parse import unquote
 
 from simulators.clock import Clock, utc_now
 from simulators.exchange import LoggedExchange, Request, Response, without_secrets
-from simulators.faults import CUTS, Counter, Fault, FaultKind, Plan, count, distort, pick
+from simulators.faults import CUTS, NOT_HANDLED, Counter, Fault, FaultKind, Plan, count, distort, pick
 
 Handler = Callable[[Request], Response]
+KindOf = Callable[[str, str, Mapping[str, str], bytes], str]
+"""(method, path, headers, body or what of it has been read) -> `read`, `write` or `auth`, for plans of faults."""
 
 _LOG = logging.getLogger(__name__)
 _STOP_SECONDS = 5
@@ -32,7 +34,8 @@ class LoopbackServer:
 
     The handler is called from several threads at once and keeps its own lock. An exception of it is answered with 500
     and kept in `crashes`. Bodies over `max_body_bytes` are refused with 413. `latency_ms` delays every answer.
-    `compress_over_bytes`: larger answers go out gzipped when the client accepts that (None: never).
+    `compress_over_bytes`: larger answers go out gzipped when the client accepts that (None: never). `kind_of`: tells
+    what a request is, so that a plan can hit writes alone.
     """
 
     def __init__(
@@ -45,8 +48,10 @@ class LoopbackServer:
         latency_ms: int = 0,
         max_body_bytes: int = 16_000_000,
         compress_over_bytes: int | None = None,
+        kind_of: KindOf | None = None,
     ) -> None:
         self._handler = handler
+        self._kind_of = kind_of
         self._fixed_port = port
         self.clock = clock
         self.latency_ms = latency_ms
@@ -90,6 +95,12 @@ class LoopbackServer:
             self._plan = tuple(plan)
             self._counter = ()
 
+    @property
+    def portion_read_first(self) -> float:
+        """How much of a request is read before its fault is chosen: all of it, unless one may be cut in the middle."""
+        faults = [fault for rule in self._plan for fault in (rule.fault, *rule.others)]
+        return min((fault.portion for fault in faults if fault.kind is FaultKind.CUT_REQUEST), default=1.0)
+
     def start(self) -> Self:
         """Bind and serve in a thread. Raises OSError when a fixed port is taken, RuntimeError when already started."""
         if self._http is not None:
@@ -125,9 +136,10 @@ class LoopbackServer:
         """Number the request, count it in the plan and choose its fault."""
         path, _, query = target.partition("?")
         now = self.clock()
+        kind = self._kind_of(method, unquote(path), headers, body) if self._kind_of is not None else ""
         with self._lock:
             self._requests += 1
-            request = Request(self._requests, method, unquote(path), query, headers, body, now)
+            request = Request(self._requests, method, unquote(path), query, headers, body, now, kind)
             self._counter = count(self._plan, request, self._counter)
             fault = pick(self._plan, request, self._counter)
         if fault is not None and fault.kind is FaultKind.CLOCK_BACKWARDS:
@@ -136,14 +148,17 @@ class LoopbackServer:
 
     def answer(self, request: Request, fault: Fault | None) -> Response | None:
         """The (disturbed) answer; None when the connection is to be cut without one."""
-        wait_ms = self.latency_ms + (fault.latency_ms if fault else 0)
+        waits_after = fault is not None and fault.after_commit and not fault.prevents_handling
+        wait_ms = self.latency_ms + (fault.latency_ms if fault and not waits_after else 0)
         if wait_ms:
             self._stopping.wait(wait_ms / 1000)
-        if fault is not None and fault.kind is FaultKind.CUT_BEFORE:
+        if fault is not None and fault.kind in NOT_HANDLED:
             return None
         if fault is not None and fault.prevents_handling:
             return distort(fault, Response(200), None)
         response = self._handle(request)
+        if fault is not None and waits_after:
+            self._stopping.wait(fault.latency_ms / 1000)
         if fault is None:
             with self._lock:
                 self._previous[request.path] = response
@@ -170,6 +185,7 @@ class LoopbackServer:
             None if response is None else response.status,
             0 if response is None else len(response.body),
             None if fault is None else str(fault.kind),
+            request.kind,
         )
         with self._lock:
             self._log.append(entry)
@@ -242,11 +258,15 @@ class _Connection(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         owner = self.server.owner
-        body = self._read_body()
-        if body is None:
+        length = self._announced_length()
+        if length is None:
             return
+        first = int(length * owner.portion_read_first)
+        body = self.rfile.read(first) if first else b""
         headers = {name.lower(): text for name, text in self.headers.items()}
         request, fault = owner.admit(self.command, self.path, headers, body)
+        if length > first and (fault is None or fault.kind is not FaultKind.CUT_REQUEST):
+            request = replace(request, body=body + self.rfile.read(length - first))
         response = owner.answer(request, fault)
         owner.record(request, fault, response)
         if response is None:
@@ -256,8 +276,8 @@ class _Connection(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = do_HEAD = do_OPTIONS = _serve  # noqa: N815 - http.server's names
 
-    def _read_body(self) -> bytes | None:
-        """The request's body; None when it was refused (and answered)."""
+    def _announced_length(self) -> int | None:
+        """The length of the request's body; None when it was refused (and answered)."""
         if self.headers.get("Transfer-Encoding"):
             self.close_connection = True
             self.send_error(411)
@@ -270,7 +290,7 @@ class _Connection(BaseHTTPRequestHandler):
             self.close_connection = True  # what follows on this connection is the body that nobody reads
             self.send_error(400 if length < 0 else 413)
             return None
-        return self.rfile.read(length) if length else b""
+        return length
 
     def _send(self, request: Request, response: Response, fault: Fault | None) -> None:
         body = response.body
@@ -295,7 +315,9 @@ class _Connection(BaseHTTPRequestHandler):
 
     def _cut(self, fault: Fault | None) -> None:
         self.close_connection = True
-        if fault is not None and fault.kind in CUTS and fault.resets:
+        # Unread bytes of the request make the close a reset anyway; say so for every client alike.
+        resets = fault is not None and (fault.resets or fault.kind is FaultKind.CUT_REQUEST)
+        if fault is not None and fault.kind in CUTS and resets:
             # With linger 0 the last close of this socket sends RST; socketserver's own shutdown would send FIN first.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()

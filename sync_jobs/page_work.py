@@ -189,6 +189,7 @@ class PageMapper:
             self._refers_to_itself = True
         own = {(self.entity, arrival.record.external_id) for arrival in arrivals} if self._refers_to_itself else set()
         absent = self.references.look_up(wanted) - own
+        absent = {token for token in absent if token[0] not in self.mapping.optional}
         if absent:
             fetch_missing(absent)
             self.references.look_up(absent)

@@ -308,7 +308,7 @@ def show_mappings(frame: Frame, entity: str | None, connection: str | None, as_j
     kind = entity_named(entity)
     document = document_of(hub.settings.get_connection(chosen_connection(hub.settings, connection)), kind)
     rules = [
-        {"field": name, "rule": rule.text, "owner": rule.owner, "place": str(rule.place)}
+        {"field": name, "rule": rule.text, "owner": rule.owner or "back_office", "place": str(rule.place)}
         for name, rule in document.rules.items()
     ]
     if as_json:

@@ -38,6 +38,8 @@ class Order(Entity):
     currency: CurrencyCode
     warehouse_id: Annotated[CrmId, Ref(EntityType.WAREHOUSE)] | None = None
     payment_terms: Text | None = None
+    bill_to: Text | None = Field(default=None, description="code of the account's address; None = the account's own")
+    ship_to: Text | None = Field(default=None, description="code of the account's address; None = the account's own")
     untaxed_amount: Number | None = None
     tax_amount: Number | None = None
     total_amount: Number | None = None
@@ -62,6 +64,9 @@ class Invoice(Entity):
     number: Text | None = None
     reference: Text | None = None
     account_id: Annotated[CrmId, Ref(EntityType.ACCOUNT)]
+    order_id: Annotated[CrmId, Ref(EntityType.ORDER)] | None = Field(
+        default=None, description="the order that it bills, where it bills one that is here"
+    )
     kind: Literal["invoice", "credit_note"] = "invoice"
     status: Literal["draft", "posted", "paid", "cancelled"]
     invoice_date: date | None = None

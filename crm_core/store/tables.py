@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 
 from crm_core.ids import EntityType
+from crm_core.intents import IntentState
 from crm_core.model.schema import Kind
 from crm_core.store import layout
 from crm_core.store.types import Day, Document, ExactNumber, Instant
@@ -46,7 +47,7 @@ _INDEXED: dict[EntityType, tuple[tuple[str, ...], ...]] = {
     EntityType.CONTACT: (("account_id",), ("email",)),
     EntityType.CREDIT: (("account_id",),),
     EntityType.ORDER: (("account_id",), ("number",), ("reference",)),
-    EntityType.INVOICE: (("account_id",), ("number",)),
+    EntityType.INVOICE: (("account_id",), ("number",), ("order_id",)),
     EntityType.PAYMENT: (("account_id",), ("invoice_id",)),
 }
 
@@ -139,6 +140,7 @@ checkpoints = Table(
     Column("since", Text, comment="the watermark that this read began from; null = a full read"),
     Column("resume", Text, comment="where this read goes on"),
     Column("seen", LargeBinary, comment="zstd of a bitmap of binding ids seen by this full read"),
+    Column("bindings_before", BigInteger, comment="only lower binding ids were there when this full read began"),
     Column("run_id", BigInteger, nullable=False),
     Column("updated_at", Instant(), nullable=False),
 )
@@ -207,4 +209,68 @@ leases = Table(
     Column("token", BigInteger, nullable=False),
     Column("owner", Text, nullable=False),
     Column("expires_at", Instant(), nullable=False),
+)
+
+client_references = Table(
+    "client_references",
+    metadata,
+    Column("entity", Text, primary_key=True),
+    Column("crm_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("reference", Text, nullable=False, comment="by which this record is known in every back office"),
+    UniqueConstraint("reference", name="uq_client_references"),
+)
+
+_STATES = ", ".join(f"'{state}'" for state in IntentState)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=False),
+    Column("connection", Text, nullable=False),
+    Column("entity", Text, nullable=False),
+    Column("crm_id", BigInteger, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("revision", Integer, nullable=False, comment="of the content; with the reference it is the idempotency key"),
+    Column("content", LargeBinary, nullable=False, comment="JSON: what the CRM wants to be there"),
+    Column("content_hash", LargeBinary, nullable=False),
+    Column("payload", LargeBinary, comment="JSON in their words, as last sent or as a person made it"),
+    Column("is_edited", Boolean, nullable=False, comment="a person made the payload"),
+    Column("mapping", Text),
+    Column("external_id", Text),
+    Column("version", Text),
+    Column("parent_entity", Text, comment="goes out after the open intents of this record"),
+    Column("parent_id", BigInteger),
+    Column("waits_entity", Text, comment="cannot be mapped before this record is known over there"),
+    Column("waits_id", BigInteger),
+    Column("not_before", Instant()),
+    Column("attempts", Integer, nullable=False, comment="how often it may have been sent"),
+    Column("looks", Integer, nullable=False, comment="how often it was looked up since it was lost"),
+    Column("sent_at", Instant()),
+    Column("lost_at", Instant()),
+    Column("lease_token", BigInteger, nullable=False),
+    Column("lease_owner", Text, nullable=False),
+    Column("leased_until", Instant()),
+    Column("cause", Text),
+    Column("field", Text),
+    Column("message", Text),
+    Column("origin", Text, nullable=False, comment="`crm`, or the connection whose pull brought the change"),
+    Column("created_at", Instant(), nullable=False),
+    Column("changed_at", Instant(), nullable=False),
+    CheckConstraint(f"state IN ({_STATES})", name="ck_outbox_state"),
+    Index("ix_outbox_record", "connection", "entity", "crm_id", "id"),
+    Index("ix_outbox_state", "connection", "state", "id"),
+)
+
+outbox_events = Table(
+    "outbox_events",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=False),
+    Column("intent_id", BigInteger, nullable=False),
+    Column("at", Instant(), nullable=False),
+    Column("event", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("message", Text),
+    Index("ix_outbox_events_intent", "intent_id"),
 )

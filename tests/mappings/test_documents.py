@@ -41,7 +41,7 @@ from tests.mappings.samples import PRODUCT_SHAPE, mapped, product_text
         (product_text("status: 'a[b'"), 6, "makes no sense at '[b'"),
         (product_text("list_price: {from: price, decimals: two}"), 6, "'decimals' is a whole number from 0 to 12"),
         (product_text("list_price: {from: price, as: money}"), 6, "'as' is one of text, number"),
-        (product_text("barcode: {from: x, owner: us}"), 6, "'owner' is one of back_office, crm, not 'us'"),
+        (product_text("barcode: {from: x, owner: us}"), 6, "'owner' is one of back_office, crm, shared, not 'us'"),
         (product_text("barcode: null"), 6, "`null` removes an inherited rule, and this document extends none"),
         (product_text("kind: {from: x, reference: produkt}"), 6, "no entity 'produkt'; did you mean 'product'?"),
         (product_text("kind: {from: x, otherwise: other}"), 6, "'otherwise' goes with 'map'"),

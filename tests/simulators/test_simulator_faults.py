@@ -250,3 +250,68 @@ def test_secrets_in_headers_do_not_reach_the_log(server) -> None:
     (entry,) = server.log
     assert "abc" not in str(entry)
     assert entry.headers["x-trace"] == "7"
+
+
+# -- faults of writing ------------------------------------------------------------------------------------------------
+
+
+def writing(server: LoopbackServer, body: bytes) -> int | None:
+    """POST; the status, or None when the connection broke."""
+    try:
+        return requests.post(f"{server.url}/orders", data=body, timeout=5).status_code
+    except requests.ConnectionError:
+        return None
+
+
+def test_a_request_that_is_cut_in_its_middle_is_not_handled_and_the_next_one_is() -> None:
+    seen: list[bytes] = []
+
+    def handler(request: Request) -> Response:
+        seen.append(request.body)
+        return Response(201)
+
+    plan = [Rule(Fault(FaultKind.CUT_REQUEST), kind="write", nth=1)]
+    kind_of = lambda method, *_: "write" if method == "POST" else "read"  # noqa: E731
+    with LoopbackServer(handler, plan=plan, kind_of=kind_of) as server:
+        assert writing(server, b"first" * 1000) is None
+        assert writing(server, b"second" * 1000) == 201
+        assert seen == [b"second" * 1000]
+        assert [(entry.fault, entry.status, entry.kind) for entry in server.log] == [
+            ("cut_request", None, "write"),
+            (None, 201, "write"),
+        ]
+
+
+def test_an_answer_can_be_late_before_or_after_the_commit() -> None:
+    done: list[str] = []
+    late = Fault(FaultKind.LATENCY, latency_ms=400)
+    with LoopbackServer(lambda request: done.append(request.path) or Response(200)) as server:  # type: ignore[func-returns-value]
+        server.set_plan([always(late)])
+        with pytest.raises(requests.ReadTimeout):
+            requests.get(f"{server.url}/before", timeout=0.1)
+        assert done == []
+        server.set_plan([always(Fault(FaultKind.LATENCY, latency_ms=400, after_commit=True))])
+        with pytest.raises(requests.ReadTimeout):
+            requests.get(f"{server.url}/after", timeout=0.1)
+        assert "/after" in done
+
+
+def test_a_seed_chooses_among_several_faults_always_the_same() -> None:
+    rule = Rule(
+        Fault(FaultKind.CUT_BEFORE),
+        others=(Fault(FaultKind.CUT_AFTER), Fault(FaultKind.STATUS)),
+        probability=0.3,
+        seed=7,
+    )
+    first = asked([rule], ["/a"] * 1000)
+    assert first == asked([rule], ["/a"] * 1000)
+    hit = [kind for kind in first if kind is not None]
+    assert 250 < len(hit) < 350
+    assert set(hit) == {FaultKind.CUT_BEFORE, FaultKind.CUT_AFTER, FaultKind.STATUS}
+
+
+def test_bytes_of_an_answer_can_be_replaced_whatever_its_format() -> None:
+    renamed = Fault(FaultKind.REPLACED, replacements=((b'"id"', b'"key"'),))
+    assert b'"key"' in distort(renamed, json_response(200, {"id": "a"}), None).body
+    with pytest.raises(ValueError, match="has no"):
+        distort(renamed, json_response(200, {"other": "a"}), None)
