@@ -36,6 +36,6 @@ def test_the_six_line_example_works_as_printed() -> None:
 
 def test_every_block_of_yaml_on_the_page_is_yaml() -> None:
     blocks = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 5
     for block in blocks:
         assert isinstance(yaml.safe_load(block), dict)
