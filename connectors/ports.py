@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
+from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Literal, Protocol, Self
 
@@ -63,6 +64,8 @@ class Manifest:
     sinks: Mapping[EntityType, SinkSpec] = field(default_factory=dict)
     limits: str = ""
     vendor_words: Mapping[str, str] = field(default_factory=dict)
+    mappings: Path | None = None
+    """Where a third party's mappings lie: `<entity>.yaml`, `push/<entity>.yaml`."""
 
 
 class SourceStream(Protocol):

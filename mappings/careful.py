@@ -25,7 +25,7 @@ class Careful:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self._scope = base_scope(plan)
+        self._scope = base_scope(plan.functions)
         self._readers: dict[str, Reader] = {}
 
     def values(self, record: Any, resolve: Resolve) -> dict[str, Any]:

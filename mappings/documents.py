@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from connectors.registry import connector_names, get_connector
 from crm_core.errors import ConfigurationFault, MappingDocumentFault, did_you_mean
 from crm_core.ids import EntityType
 from mappings.rules import Place, Rule, map_content, parse_rule, read_codes
@@ -20,23 +22,34 @@ SEMANTICS = 1
 """Raised when the compiler gives another result for the same document: every mapping's version changes with it."""
 
 DEFAULTS = Path(__file__).parent / "defaults"
-_KEYS = ("entity", "connector", "extends", "match", "fields", "value_maps", "examples", "note")
+PUSH_FOLDER = "push"
+_KEYS = ("entity", "connector", "direction", "extends", "match", "fields", "value_maps", "examples", "note")
 _EXAMPLE_KEYS = ("name", "given", "references", "expect", "expect_error")
 _MAX_BYTES = 2_000_000
+
+
+class Direction(StrEnum):
+    """Which way a document maps."""
+
+    PULL = "pull"
+    """Their record becomes our entity."""
+    PUSH = "push"
+    """Our entity becomes their record."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
     """A record and what must come out of it (or which error).
 
-    references: per entity, the external id (or `?field=value`) -> CRM id. expect: CRM field -> value, as data.
-    expect_error: (field, text that the error contains).
+    references: per entity, for a pull the external id (or `?field=value`) -> CRM id, for a push the CRM id -> external
+    id, or an object of `id` and CRM fields. expect: field -> value, as data. expect_error: (field, text that the error
+    contains).
     """
 
     name: str
     place: Place
     given: dict[str, Any]
-    references: Mapping[EntityType, Mapping[str, int]]
+    references: Mapping[EntityType, Mapping[str, Any]]
     expect: Mapping[str, Any] | None
     expect_error: tuple[str, str] | None
 
@@ -47,6 +60,7 @@ class Document:
 
     entity: EntityType
     connector: str
+    direction: Direction
     place: Place
     match: tuple[str, ...]
     match_place: Place
@@ -66,24 +80,35 @@ class Document:
             "rules": {name: self.rules[name].content() for name in sorted(self.rules)},
             "value_maps": {name: map_content(self.value_maps[name]) for name in sorted(self.value_maps)},
         }
+        if self.direction is Direction.PUSH:
+            content["direction"] = self.direction
         encoded = msgspec.json.encode(content, order="deterministic")
         return hashlib.blake2b(encoded, digest_size=6).hexdigest()
 
 
-def default_document(connector: str, entity: EntityType) -> Path:
+def shipped_folder(connector: str) -> Path | None:
+    """Where the mappings lie that come with a connector: here for ours, with it for a third party's; None for none."""
+    if (DEFAULTS / connector).is_dir():
+        return DEFAULTS / connector
+    return get_connector(connector).manifest.mappings if connector in connector_names() else None
+
+
+def default_document(connector: str, entity: EntityType, direction: Direction = Direction.PULL) -> Path:
     """The shipped mapping of a connector's entity. Raises ConfigurationFault when there is none."""
-    path = DEFAULTS / connector / f"{entity.value}.yaml"
-    if path.is_file():
-        return path
-    folders = sorted(folder.name for folder in DEFAULTS.iterdir() if folder.is_dir()) if DEFAULTS.is_dir() else []
-    if connector not in folders:
+    folder = shipped_folder(connector)
+    if folder is None:
+        folders = sorted(path.name for path in DEFAULTS.iterdir() if path.is_dir())
         raise ConfigurationFault(
             f"no mappings are shipped for connector {connector!r}{did_you_mean(connector, folders)}"
         )
-    known = sorted(file.stem for file in (DEFAULTS / connector).glob("*.yaml"))
-    raise ConfigurationFault(
-        f"no mapping of {entity.value!r} is shipped for connector {connector!r}; shipped: {', '.join(known)}"
-    )
+    if direction is Direction.PUSH:
+        folder /= PUSH_FOLDER
+    path = folder / f"{entity.value}.yaml"
+    if path.is_file():
+        return path
+    known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) or "none"
+    what = "push mapping" if direction is Direction.PUSH else "mapping"
+    raise ConfigurationFault(f"no {what} of {entity.value!r} is shipped for connector {connector!r}; shipped: {known}")
 
 
 def load_document(source: Path | str, *, file: str = "<text>", base_dirs: Sequence[Path] = ()) -> Document:
@@ -110,16 +135,18 @@ def _load(source: Path | str, file: str, base_dirs: tuple[Path, ...], seen: tupl
     parent = _parent(root, keys, file, base_dirs, seen)
     entity = _entity(root, keys, file, parent)
     connector = _connector(root, keys, file, parent)
+    direction = _direction(root, keys, file, parent)
     match_place = Place(file, root.line_of("match")) if "match" in keys or parent is None else parent.match_place
     return Document(
         entity=entity,
         connector=connector,
+        direction=direction,
         place=Place(file, root.line),
         match=_match(keys["match"], file) if "match" in keys else parent.match if parent else (),
         match_place=match_place,
         rules=_rules(keys.get("fields"), file, parent),
         value_maps=_value_maps(keys.get("value_maps"), file, parent),
-        examples=_examples(keys.get("examples"), file),
+        examples=_examples(keys.get("examples"), file, direction),
         files=(file, *(parent.files if parent else ())),
     )
 
@@ -157,7 +184,11 @@ def _parent(
         if "entity" not in keys or "connector" not in keys:
             raise place.fault("`extends: default` needs `entity` and `connector`")
         try:
-            path = default_document(_connector(root, keys, file, None), _entity(root, keys, file, None))
+            path = default_document(
+                _connector(root, keys, file, None),
+                _entity(root, keys, file, None),
+                _direction(root, keys, file, None),
+            )
         except MappingDocumentFault:
             raise
         except ConfigurationFault as error:
@@ -199,6 +230,17 @@ def _connector(root: Node, keys: Mapping[str, Node], file: str, parent: Document
     return word
 
 
+def _direction(root: Node, keys: Mapping[str, Node], file: str, parent: Document | None) -> Direction:
+    if "direction" not in keys:
+        return parent.direction if parent is not None else Direction.PULL
+    place, word = Place(file, root.line_of("direction")), keys["direction"].as_text() or ""
+    if word not in tuple(Direction):
+        raise place.fault(f"`direction` is one of {', '.join(Direction)}, not {word!r}")
+    if parent is not None and parent.direction != word:
+        raise place.fault(f"a {word} mapping cannot extend a {parent.direction} mapping ({parent.place.file})")
+    return Direction(word)
+
+
 def _match(node: Node, file: str) -> tuple[str, ...]:
     names = [item.as_text() for item in node.content] if isinstance(node.content, list) else [None]
     if None in names or len(set(names)) < len(names):
@@ -231,15 +273,15 @@ def _value_maps(node: Node | None, file: str, parent: Document | None) -> dict[s
     return maps
 
 
-def _examples(node: Node | None, file: str) -> tuple[Example, ...]:
+def _examples(node: Node | None, file: str, direction: Direction) -> tuple[Example, ...]:
     if node is None:
         return ()
     if not isinstance(node.content, list):
         raise Place(file, node.line).fault("`examples` is a list")
-    return tuple(_example(item, file, number) for number, item in enumerate(node.content, 1))
+    return tuple(_example(item, file, number, direction) for number, item in enumerate(node.content, 1))
 
 
-def _example(node: Node, file: str, number: int) -> Example:
+def _example(node: Node, file: str, number: int, direction: Direction) -> Example:
     place, keys = Place(file, node.line), _mapping(node, file, "an example")
     for key in keys:
         if key not in _EXAMPLE_KEYS:
@@ -248,7 +290,7 @@ def _example(node: Node, file: str, number: int) -> Example:
             )
     if "given" not in keys or ("expect" in keys) == ("expect_error" in keys):
         raise place.fault("an example has `given` and one of `expect`, `expect_error`")
-    references: dict[EntityType, dict[str, int]] = {}
+    references: dict[EntityType, dict[str, Any]] = {}
     for name, ids in _mapping(keys["references"], file, "`references`").items() if "references" in keys else ():
         line = keys["references"].line_of(name)
         if name not in tuple(EntityType):
@@ -257,7 +299,8 @@ def _example(node: Node, file: str, number: int) -> Example:
             )
         _mapping(ids, file, "`references`")
         references[EntityType(name)] = ids.as_data()
-        if any(type(number) is not int for number in references[EntityType(name)].values()):
+        told = references[EntityType(name)]
+        if direction is Direction.PULL and any(type(number) is not int for number in told.values()):
             raise Place(file, line).fault("`references` gives whole numbers for external ids")
     error: tuple[str, str] | None = None
     if "expect_error" in keys:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 from connectors.ports import Shape
+from connectors.sinks import SinkSpec
 from crm_core.errors import MappingFault, UnresolvedReference, did_you_mean
-from crm_core.ids import EntityType
-from crm_core.model.schema import FieldSpec, Kind, schema_of
+from crm_core.ids import CrmId, EntityType
+from crm_core.model.data import as_data
+from crm_core.model.schema import schema_of
 from mappings.careful import Resolve
 from mappings.compiler import CompiledMapping, Explanation, Functions, compile_mapping
 from mappings.documents import Document, Example
+from mappings.outgoing import CompiledPush, ResolveOut, compile_push
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,44 @@ def run_example(mapping: CompiledMapping, example: Example) -> ExampleResult:
     return ExampleResult(example.name, place, not differences, tuple(differences))
 
 
+def run_push_examples(document: Document, spec: SinkSpec, *, functions: Functions | None = None) -> list[ExampleResult]:
+    """The same for a push mapping: the example's `given` is an entity of ours, `expect` the payload."""
+    mapping = compile_push(document, spec, functions=functions)
+    return [run_push_example(mapping, example) for example in document.examples]
+
+
+def run_push_example(mapping: CompiledPush, example: Example) -> ExampleResult:
+    """Maps the example's entity as for a creation (`action: update` in it: as for an update) and compares exactly."""
+    place = str(example.place)
+    is_create = example.given.get("action", "create") == "create"
+    try:
+        payload = mapping.apply(example.given, stand_ins_over_there(example.references), is_create=is_create)
+    except MappingFault as fault:
+        return _failed(example, place, fault)
+    if example.expect_error is not None:
+        error = f"no error, though one is expected in {example.expect_error[0]!r}"
+        return ExampleResult(example.name, place, has_passed=False, error=error)
+    differences = []
+    for name, expected in (example.expect or {}).items():
+        actual = payload.get(name)
+        if not is_same(_narrowed(actual, expected), expected):
+            differences.append(Difference(name, expected, actual))
+    return ExampleResult(example.name, place, not differences, tuple(differences))
+
+
+def stand_ins_over_there(references: Mapping[EntityType, Mapping[str, Any]]) -> ResolveOut:
+    """A resolver of given ids for a push: our id -> their id, or an object of `id` and the entity's fields."""
+
+    def resolve(entity: EntityType, crm_id: CrmId, by: str | None) -> str:
+        told = references.get(entity, {}).get(str(crm_id))
+        found = told.get(by or "id") if isinstance(told, dict) else told if by is None else None
+        if found is None:
+            raise UnresolvedReference(entity.value, str(crm_id))
+        return str(found)
+
+    return resolve
+
+
 def _failed(example: Example, place: str, fault: MappingFault) -> ExampleResult:
     if example.expect_error is None:
         return ExampleResult(example.name, place, has_passed=False, error=str(fault))
@@ -99,23 +139,6 @@ def stand_ins(references: Mapping[EntityType, Mapping[str, int]]) -> Resolve:
 def explain_all(mapping: CompiledMapping, record: dict[str, Any], resolve: Resolve) -> list[Explanation]:
     """One explanation for every mapped field, in the order of the schema."""
     return [mapping.explain(record, name, resolve) for name in mapping.fields if name in mapping.mapped]
-
-
-def as_data(value: Any, spec: FieldSpec | None = None) -> Any:
-    """A mapped value as plain data: instants and dates as ISO text (UTC as `Z`), parts as objects by field name."""
-    if spec is not None and spec.kind is Kind.PARTS and spec.parts is not None:
-        fields = spec.parts.fields
-        return [{name: as_data(item, fields[name]) for name, item in zip(fields, part, strict=True)} for part in value]
-    match value:
-        case datetime():
-            return value.isoformat().replace("+00:00", "Z")
-        case date():
-            return value.isoformat()
-        case dict():
-            return {key: as_data(item) for key, item in value.items()}
-        case list() | tuple():
-            return [as_data(item) for item in value]
-    return value
 
 
 def is_same(actual: Any, expected: Any) -> bool:

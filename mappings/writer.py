@@ -55,10 +55,10 @@ def resolved_or_none(resolve: Callable[[Any, str], int], entity: Any, key: str) 
         return None
 
 
-def base_scope(plan: Plan) -> dict[str, Any]:
+def base_scope(functions: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
     """What the source of any rule can call."""
     return {
-        **evaluation_scope(plan.functions),
+        **evaluation_scope(functions),
         "EMPTY": EMPTY,
         "item_at": item_at,
         "first_where": first_where,
@@ -72,7 +72,7 @@ class Writer:
 
     def __init__(self, plan: Plan, check_model: Any = None) -> None:
         self.plan, self.check_model = plan, check_model
-        self.scope = base_scope(plan)
+        self.scope = base_scope(plan.functions)
         self.scope |= {"Decimal": Decimal, "exactly": EXACT.create_decimal}
         self.scope |= {"to_number": to_number, "to_instant": to_instant, "to_date": to_date, "items_of": items_of}
         self.scope |= {

@@ -13,10 +13,11 @@ import msgspec
 from connectors.envelopes import Page, SourceRecord
 from crm_core.errors import CounterfoilError, RecordRejected, UnresolvedReference
 from crm_core.ids import CrmId, EntityType
+from crm_core.model.data import Values
 from crm_core.model.schema import schema_of
 from crm_core.store.layout import EntityTable, table_of
 from crm_core.store.letters import NewDeferral, NewLetter
-from crm_core.store.page import Binding, Values, entity_values
+from crm_core.store.page import Binding, entity_values
 from crm_core.store.session import Row, Session
 from mappings.compiler import CompiledMapping
 from sync_jobs.checks import find_currency_mismatches

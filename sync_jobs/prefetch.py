@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from connectors.envelopes import Page
-from crm_core.store.page import Values
+from crm_core.model.data import Values
 from sync_jobs.fingerprint import Payload
 
 PAGES_AHEAD = 2

@@ -21,11 +21,12 @@ from connectors.ports import Replication
 from crm_core.clock import Clock
 from crm_core.errors import ErrorBudgetExceeded, MassChangeHeld, RecordRejected
 from crm_core.ids import ConnectionName, EntityType, ExternalId
+from crm_core.model.data import Values
 from crm_core.store import letters as letter_store
 from crm_core.store import page as page_store
 from crm_core.store import state
 from crm_core.store.letters import NewLetter
-from crm_core.store.page import EntityWriter, Values
+from crm_core.store.page import EntityWriter
 from crm_core.store.session import Session
 from sync_jobs import deletions
 from sync_jobs.decisions import (

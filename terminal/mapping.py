@@ -137,10 +137,10 @@ def explain(frame: Frame, entity: str, record_id: str, field: str, connection: s
 
     ID is the back office's id, or ours as #12. FIELD is one of ours, e.g. list_price, custom.colour, addresses.
     """
+    from crm_core.model.data import as_data
     from crm_core.model.schema import schema_of
     from crm_core.store.layout import table_of
     from crm_core.store.page import entity_values
-    from mappings.workbench import as_data
     from sync_jobs.bootstrap import document_of, mapping_of
     from sync_jobs.operations import opened
 

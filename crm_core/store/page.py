@@ -14,12 +14,10 @@ import zstandard
 
 from crm_core.errors import StoreFault
 from crm_core.ids import CrmId, EntityType, ExternalId
+from crm_core.model.data import Values
 from crm_core.model.schema import Kind
 from crm_core.store.layout import EntityTable, table_of
 from crm_core.store.session import Row, Session, row_decoder, row_encoder
-
-Values = tuple[Any, ...]
-"""The values of one entity in the order of its schema; parts are tuples of such tuples."""
 
 
 class Binding(NamedTuple):
