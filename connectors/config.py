@@ -16,6 +16,10 @@ class ConnectionConfig(BaseModel):
     connect_timeout_seconds: float = Field(default=5, gt=0, le=60)
     attempts: int = Field(default=4, ge=1, le=10, description="tries of a call that is safe to repeat")
     calls_per_minute: int | None = Field(default=None, gt=0, description="our own rate budget; None = unlimited")
+    parallel_writes: int = Field(default=4, ge=1, le=64, description="writes that may be under way at once")
+    settle_seconds: float | None = Field(
+        default=None, ge=0, description="instead of the sink's own: how long a lost write may still be carried out"
+    )
     page_size: int = Field(default=1000, gt=0, le=20_000)
     max_answer_megabytes: int = Field(default=64, gt=0, description="a larger answer is refused")
     ca_bundle: str | None = Field(default=None, description="certificates to trust instead of the system's")

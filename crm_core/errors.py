@@ -16,6 +16,7 @@
     ├── MappingFault                  this record cannot be mapped
     │   ├── UnresolvedReference  ├── UnmappedCode  └── InvalidValue
     ├── RuleFault                     a rule of the CRM core has no answer (no conversion, no price)
+    │   └── EntityRefused             a change of the CRM breaks rules; nothing of it was written
     ├── StoreFault                    the database: locked, full, of a newer version
     └── RunStopped                    a decision, not a failure: the run ends, its checkpoint kept
         ├── ErrorBudgetExceeded  ├── MassChangeHeld  ├── LeaseUnavailable  └── Cancelled
@@ -215,6 +216,15 @@ class InvalidValue(MappingFault):
 
 class RuleFault(CounterfoilError):
     """A rule of the CRM core has no answer: no conversion, no price, another currency."""
+
+
+class EntityRefused(RuleFault):
+    """A change of the CRM breaks rules, and nothing of it was written. `faults`: (field, what is wrong) each."""
+
+    def __init__(self, faults: Iterable[tuple[str, str]]) -> None:
+        self.faults = tuple(faults)
+        self.field = self.faults[0][0] if self.faults else ""
+        super().__init__("; ".join(f"{field}: {text}" for field, text in self.faults))
 
 
 class StoreFault(CounterfoilError):

@@ -52,7 +52,7 @@ class IntentEvent(StrEnum):
     RETRY = "retry"
     """A person, a mended mapping or the arrival of what was missing lets it go out again."""
     CANCEL = "cancel"
-    """A person gives it up, or a newer content replaces it."""
+    """A person gives it up, a newer content replaces it, or there is nothing over there to be cancelled."""
     TELL_THERE = "tell_there"
     """A person says that it is there, and under which id."""
 
@@ -64,6 +64,7 @@ TRANSITIONS: Mapping[tuple[IntentState, IntentEvent], IntentState] = {
     (_S.CLAIMED, _E.RELEASE): _S.QUEUED,
     (_S.CLAIMED, _E.REFUSE): _S.REJECTED,
     (_S.CLAIMED, _E.SEND): _S.SENT,
+    (_S.CLAIMED, _E.CANCEL): _S.CANCELLED,
     (_S.SENT, _E.CONFIRM): _S.CONFIRMED,
     (_S.SENT, _E.REFUSE): _S.REJECTED,
     (_S.SENT, _E.FAIL): _S.QUEUED,

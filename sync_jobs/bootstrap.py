@@ -59,16 +59,17 @@ def shape_of(connection: ConnectionSettings, entity: EntityType) -> Shape:
             f"{did_you_mean(entity.value, [e.value for e in manifest.streams])}"
         )
     extra = (connection.options.get("extra_fields") or {}).get(entity.value, {})
-    return _with_fields(manifest.streams[entity].shape, extra)
+    return with_extra_fields(manifest.streams[entity].shape, extra)
 
 
-def _with_fields(shape: Shape, extra: Mapping[str, str]) -> Shape:
+def with_extra_fields(shape: Shape, extra: Mapping[str, str]) -> Shape:
+    """The shape with an integrator's own fields, path -> type word."""
     made: dict[str, Any] = dict(shape)
     for path, word in extra.items():
         head, _, rest = path.partition(".")
         if rest:
             below = made.get(head)
-            made[head] = _with_fields(below if isinstance(below, Mapping) else {}, {rest: word})
+            made[head] = with_extra_fields(below if isinstance(below, Mapping) else {}, {rest: word})
         else:
             made[head] = word
     return made

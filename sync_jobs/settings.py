@@ -8,8 +8,13 @@
     url = "http://127.0.0.1:8000"
     password = "${TRYTON_PASSWORD}"            # a secret is never written here: ${VARIABLE} or ${keyring:service/user}
 
+    push = ["account", "order"]                # what goes out there; nothing, when left out
+
     [connections.erp.mappings]
     product = "mappings/product.yaml"          # instead of the shipped one; it may extend it
+
+    [connections.erp.push_mappings]
+    order = "mappings/order-out.yaml"          # the same for what goes out
 
     [jobs.catalogue]
     connection = "erp"
@@ -54,6 +59,8 @@ class ConnectionSettings:
     connector: str
     options: Mapping[str, Any] = field(repr=False)
     mappings: Mapping[EntityType, Path]
+    push: tuple[EntityType, ...] = ()
+    push_mappings: Mapping[EntityType, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,19 +144,35 @@ def _connection(name: ConnectionName, table: Any, file: Path) -> ConnectionSetti
     connector = options.pop("connector", None)
     if not isinstance(connector, str):
         raise ConfigurationFault(f"{place}: `connector` is missing")
-    mappings = {
-        _entity(entity, f"{place} mappings"): (file.parent / path).resolve()
-        for entity, path in _texts(options.pop("mappings", {}), f"{place} mappings", "files by entity").items()
-    }
+    mappings = _files(options.pop("mappings", {}), f"{place} mappings", file)
+    push_mappings = _files(options.pop("push_mappings", {}), f"{place} push_mappings", file)
+    push = options.pop("push", [])
+    if not isinstance(push, list):
+        raise ConfigurationFault(f"{place}: `push` must be a list of entities, not {push!r}")
+    pushed = tuple(_entity(entity, f"{place} push") for entity in push)
     extra = options.get("extra_fields", {})
     if not isinstance(extra, dict):
         raise ConfigurationFault(f"{place}: `extra_fields` must be a table of fields by entity, not {extra!r}")
     for entity, words in extra.items():
         _entity(entity, f"{place} extra_fields")
         _texts(words, f"{place} extra_fields.{entity}", "kinds by field")
-    known = get_connector(connector).manifest.config.model_fields
-    _only(options, (*known, "mappings"), place)
-    return ConnectionSettings(name, connector, options, mappings)
+    manifest = get_connector(connector).manifest
+    _only(options, (*manifest.config.model_fields, "mappings", "push", "push_mappings"), place)
+    for entity in pushed:
+        if entity not in manifest.sinks:
+            known = [sink.value for sink in manifest.sinks]
+            raise ConfigurationFault(
+                f"{place} push: connector {connector!r} has no sink {entity.value!r}{did_you_mean(entity.value, known)}"
+            )
+    return ConnectionSettings(name, connector, options, mappings, pushed, push_mappings)
+
+
+def _files(table: Any, place: str, file: Path) -> dict[EntityType, Path]:
+    """Files by entity, beside the configuration."""
+    return {
+        _entity(entity, place): (file.parent / path).resolve()
+        for entity, path in _texts(table, place, "files by entity").items()
+    }
 
 
 def _job(name: str, table: Any, connections: Mapping[ConnectionName, Any], file: Path) -> JobSettings:

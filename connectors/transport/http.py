@@ -31,6 +31,7 @@ from connectors.transport.errors import (
     shortened,
 )
 from connectors.transport.failures import error_of_failure
+from connectors.transport.fence import check_may_send
 from connectors.transport.json_pages import encode
 from connectors.transport.redaction import redact
 from connectors.transport.retry import repeat_while_transient
@@ -260,6 +261,8 @@ class HttpClient:
             redact.add_credentials(credentials)
         read_seconds = self._timeouts[1] if request.timeout_seconds is None else request.timeout_seconds
         connect_seconds = min(self._timeouts[0], read_seconds)
+        if not request.is_safe_to_repeat:
+            check_may_send(request.operation)
         begun = time.monotonic()
         failure: ConnectorError | None = None
         cause: BaseException | None = None

@@ -42,17 +42,21 @@ class Database:
         """The SQLite file."""
         return Path(self.url.removeprefix("sqlite:///"))
 
-    def open(self, *, is_rehearsal: bool = False) -> Session:
-        """A new session. Raises StoreFault when the database cannot be reached."""
+    def open(self, *, is_rehearsal: bool = False, is_durable: bool = False) -> Session:
+        """A new session. Raises StoreFault when the database cannot be reached.
+
+        is_durable: what is committed outlives a power cut. For CRM changes and the outbox: an order that was sent and
+        then forgotten would be sent again. A pull does without: what it loses it reads again.
+        """
         if self.is_sqlite:
             from crm_core.store.sqlite import SqliteSession
 
             if not self.path.parent.is_dir():
                 raise StoreFault(f"the folder of {self.path} does not exist")
-            return SqliteSession(self.path, is_rehearsal=is_rehearsal)
+            return SqliteSession(self.path, is_rehearsal=is_rehearsal, is_durable=is_durable)
         from crm_core.store.postgresql import PostgresSession  # psycopg is an optional dependency
 
-        return PostgresSession(self.url, is_rehearsal=is_rehearsal)
+        return PostgresSession(self.url, is_rehearsal=is_rehearsal, is_durable=is_durable)
 
     @cached_property
     def engine(self) -> Engine:

@@ -119,6 +119,27 @@ def crm_ids_of(session: Session, connection: str, entity: EntityType, tokens: Se
     return dict(rows)
 
 
+def external_ids_of(
+    session: Session, connection: str, entity: EntityType, crm_ids: Sequence[int]
+) -> dict[CrmId, list[ExternalId]]:
+    """Entities -> the records of a connection that they are bound to; those that are bound to none are left out."""
+    condition, keys = session.where_in("b.crm_id", crm_ids)
+    found: dict[CrmId, list[ExternalId]] = {}
+    for crm_id, external_id in session.all(
+        "SELECT b.crm_id, b.external_id FROM bindings b JOIN streams s ON s.id = b.stream_id"
+        f" WHERE s.connection = ? AND s.entity = ? AND b.deleted_at IS NULL AND {condition}",
+        (connection, entity.value, keys),
+    ):
+        found.setdefault(crm_id, []).append(external_id)
+    return found
+
+
+def texts_of_field(session: Session, entity: EntityType, field: str, crm_ids: Sequence[int]) -> dict[CrmId, str | None]:
+    """A text field of these entities; those that do not exist are left out."""
+    condition, keys = session.where_in("id", crm_ids)
+    return dict(session.all(f'SELECT id, "{field}" FROM {table_of(entity).name} WHERE {condition}', (keys,)))
+
+
 def crm_ids_by_field(
     session: Session, connection: str, entity: EntityType, field: str, values: Sequence[str]
 ) -> dict[str, CrmId]:

@@ -34,8 +34,10 @@ _DECODERS: dict[Kind, Callable[[Any], Any]] = {Kind.INSTANT: lambda moment: mome
 class PostgresSession:
     """A session on one PostgreSQL database."""
 
-    def __init__(self, url: str, *, is_rehearsal: bool = False) -> None:
-        self.is_rehearsal = is_rehearsal
+    skip_locked = " FOR UPDATE SKIP LOCKED"
+
+    def __init__(self, url: str, *, is_rehearsal: bool = False, is_durable: bool = False) -> None:
+        self.is_rehearsal, self._is_durable = is_rehearsal, is_durable
         try:
             self._connection = psycopg.connect(url, autocommit=True, connect_timeout=10, application_name="counterfoil")
             self._connection.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
@@ -114,8 +116,9 @@ class PostgresSession:
         try:
             with self._connection.transaction():
                 # a page and its checkpoint are kept or lost together, and what is lost is read again: no waiting for
-                # the disk. What a person or another system was told (the outbox) will wait.
-                self._connection.execute("SET LOCAL synchronous_commit = off")
+                # the disk. What a person or another system was told (the outbox) waits.
+                if not self._is_durable:
+                    self._connection.execute("SET LOCAL synchronous_commit = off")
                 yield
         except psycopg.Error as error:
             raise _fault(error) from error

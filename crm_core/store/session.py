@@ -23,6 +23,8 @@ class Session(Protocol):
 
     is_rehearsal: bool
     """A rehearsal writes inside one transaction that is rolled back at the end (`pull --dry-run`)."""
+    skip_locked: str
+    """The end of a SELECT that leaves out rows which another worker is just claiming."""
 
     def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Every row. Raises StoreFault."""

@@ -50,7 +50,16 @@ _DECODERS: dict[Kind, Callable[[Any], Any]] = {
 class SqliteSession:
     """A session on one SQLite file."""
 
-    def __init__(self, path: Path | str, *, is_rehearsal: bool = False, busy_seconds: float = BUSY_SECONDS) -> None:
+    skip_locked = ""  # a transaction has the whole file
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        is_rehearsal: bool = False,
+        is_durable: bool = False,
+        busy_seconds: float = BUSY_SECONDS,
+    ) -> None:
         self.is_rehearsal = is_rehearsal
         try:
             # isolation_level None: we say BEGIN ourselves, at once with the right to write
@@ -60,6 +69,8 @@ class SqliteSession:
             _use_write_ahead_log(self._connection, busy_seconds)
             for pragma in _PRAGMAS:
                 self._connection.execute(f"PRAGMA {pragma}")
+            if is_durable:
+                self._connection.execute("PRAGMA synchronous=FULL")
             if is_rehearsal:
                 self._connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:

@@ -20,6 +20,8 @@ from crm_core.store.session import Row, Session
 
 PULL_KINDS = ("pull", "full pull")
 """The kinds of run that read the back office; the others take in again what is kept."""
+PUSH_KIND = "push"
+"""The kind of run that writes to it; any number of them may run at once, and beside a pull."""
 
 LEASE_DURATION = timedelta(seconds=120)
 
@@ -135,15 +137,38 @@ def start_run(session: Session, job: str, connection: str, kind: str, moment: da
     with session.transaction():
         run_id = allocate_ids(session, "runs", 1)
         session.run(
-            "UPDATE runs SET status = 'interrupted', finished_at = ? WHERE connection = ? AND status = 'running'",
-            (stamp(session, moment), connection),
+            "UPDATE runs SET status = 'interrupted', finished_at = ?"
+            " WHERE connection = ? AND status = 'running' AND kind <> ?",
+            (stamp(session, moment), connection, PUSH_KIND),
         )
-        session.run(
-            "INSERT INTO runs (id, job, connection, kind, status, started_at, report)"
-            " VALUES (?, ?, ?, ?, 'running', ?, ?)",
-            (run_id, job, connection, kind, stamp(session, moment), document(session, {})),
-        )
+        _insert_run(session, run_id, job, connection, kind, moment)
     return run_id
+
+
+def start_push(session: Session, connection: str, moment: datetime) -> int:
+    """A new push of a connection; several may run at once. Those of this machine that were killed are called so now."""
+    with session.transaction():
+        rows = session.all(
+            "SELECT id, owner FROM runs WHERE connection = ? AND status = 'running' AND kind = ?",
+            (connection, PUSH_KIND),
+        )
+        for run_id, owner in rows:
+            if owner is not None and is_dead_here(owner):
+                session.run(
+                    "UPDATE runs SET status = 'interrupted', finished_at = ? WHERE id = ?",
+                    (stamp(session, moment), run_id),
+                )
+        run_id = allocate_ids(session, "runs", 1)
+        _insert_run(session, run_id, connection, connection, PUSH_KIND, moment)
+    return run_id
+
+
+def _insert_run(session: Session, run_id: int, job: str, connection: str, kind: str, moment: datetime) -> None:
+    session.run(
+        "INSERT INTO runs (id, job, connection, kind, status, started_at, report, owner)"
+        " VALUES (?, ?, ?, ?, 'running', ?, ?, ?)",
+        (run_id, job, connection, kind, stamp(session, moment), document(session, {}), owner_of_this_process()),
+    )
 
 
 def update_run(session: Session, run_id: int, report: Mapping[str, Any]) -> None:

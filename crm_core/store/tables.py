@@ -158,6 +158,7 @@ runs = Table(
     Column("report", Document(), nullable=False),
     Column("error", Text),
     Column("approved_at", Instant(), comment="a person let a held run go on"),
+    Column("owner", Text, comment="the process that runs it"),
     CheckConstraint("status IN ('running', 'succeeded', 'partial', 'held', 'failed', 'interrupted')", name="ck_status"),
     Index("ix_runs_job", "job", "started_at"),
 )
@@ -247,7 +248,7 @@ outbox = Table(
     Column("not_before", Instant()),
     Column("attempts", Integer, nullable=False, comment="how often it may have been sent"),
     Column("looks", Integer, nullable=False, comment="how often it was looked up since it was lost"),
-    Column("sent_at", Instant()),
+    Column("first_sent_at", Instant(), comment="when this content may have been sent for the first time"),
     Column("lost_at", Instant()),
     Column("lease_token", BigInteger, nullable=False),
     Column("lease_owner", Text, nullable=False),

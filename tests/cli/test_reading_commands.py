@@ -9,7 +9,7 @@ import pytest
 
 import terminal.setup
 from connectors.registry import connector_names
-from crm_core.store.database import Database
+from crm_core.store.database import HEAD, Database
 from tests.cli.office import SECRET, Desk
 
 
@@ -101,7 +101,7 @@ def test_init_writes_a_file_that_loads_and_never_overwrites(desk: Desk) -> None:
     assert tomllib.loads(text) == {"store": {"url": "sqlite:///counterfoil.sqlite"}}
     assert 'connector = "tryton"' in text
     assert 'password = "${TRYTON_PASSWORD}"' in text
-    assert Database(f"sqlite:///{desk.folder / 'counterfoil.sqlite'}").version() == "0001"
+    assert Database(f"sqlite:///{desk.folder / 'counterfoil.sqlite'}").version() == HEAD
     assert desk.run("check").stdout.count("ok ") == 2
 
 

@@ -14,7 +14,7 @@ _STATES = "'queued', 'claimed', 'sent', 'confirmed', 'rejected', 'outcome_unknow
 
 
 def upgrade() -> None:
-    """Three tables and four columns."""
+    """Three tables and five columns."""
     op.add_column("orders", sa.Column("bill_to", sa.Text(), nullable=True))
     op.add_column("orders", sa.Column("ship_to", sa.Text(), nullable=True))
     op.add_column("invoices", sa.Column("order_id", sa.BigInteger(), nullable=True))
@@ -28,6 +28,7 @@ def upgrade() -> None:
             comment="only lower binding ids were there when this full read began",
         ),
     )
+    op.add_column("runs", sa.Column("owner", sa.Text(), nullable=True, comment="the process that runs it"))
     op.create_table(
         "client_references",
         sa.Column("entity", sa.Text(), nullable=False),
@@ -72,7 +73,12 @@ def upgrade() -> None:
         sa.Column("not_before", types.Instant(), nullable=True),
         sa.Column("attempts", sa.Integer(), nullable=False, comment="how often it may have been sent"),
         sa.Column("looks", sa.Integer(), nullable=False, comment="how often it was looked up since it was lost"),
-        sa.Column("sent_at", types.Instant(), nullable=True),
+        sa.Column(
+            "first_sent_at",
+            types.Instant(),
+            nullable=True,
+            comment="when this content may have been sent for the first time",
+        ),
         sa.Column("lost_at", types.Instant(), nullable=True),
         sa.Column("lease_token", sa.BigInteger(), nullable=False),
         sa.Column("lease_owner", sa.Text(), nullable=False),
@@ -108,6 +114,7 @@ def downgrade() -> None:
     op.drop_table("outbox_events")
     op.drop_table("outbox")
     op.drop_table("client_references")
+    op.drop_column("runs", "owner")
     op.drop_column("checkpoints", "bindings_before")
     op.drop_index("ix_invoices_order_id", "invoices")
     op.drop_column("invoices", "order_id")
