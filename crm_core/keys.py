@@ -1,7 +1,7 @@
 """The keys by which a write is known on the other side: short, found in any text, never the same twice.
 
 A client reference names one record of our CRM (an order, an account) in every back office that it is pushed to:
-`CF7K3QX9M2WD4TB`, 15 characters, so that it fits the 20 of the shortest field that we know (SAP's
+`CF7K3QX9M2WD4TQ`, 15 characters, so that it fits the 20 of the shortest field that we know (SAP's
 BusinessPartnerIDByExtSystem). It is drawn at random, not made from our ids: a CRM that is restored from a backup, or a
 second CRM on the same back office, would otherwise give an old key to a new record and adopt somebody else's order.
 """
@@ -18,6 +18,7 @@ PREFIX = "CF"
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's base 32: no I, L, O and U, which people misread."""
 _RANDOM_CHARACTERS = 12  # 60 bits: a million references share one with a probability of 4 in 10 million
+_JOINTS = " /;,-"
 REFERENCE_LENGTH = len(PREFIX) + _RANDOM_CHARACTERS + 1
 _REFERENCE = re.compile(rf"(?<![0-9A-Za-z]){PREFIX}[{_ALPHABET}]{{{_RANDOM_CHARACTERS + 1}}}(?![0-9A-Za-z])")
 
@@ -29,7 +30,7 @@ def new_client_reference(draw: Callable[[int], int] = secrets.randbelow) -> Clie
 
 
 def find_client_reference(text: str | None) -> ClientReference | None:
-    """The reference that stands in a text, alone or among other words (`PO-4711/CF7K3QX9M2WD4TB`); None for none.
+    """The reference that stands in a text, alone or among other words (`PO-4711/CF7K3QX9M2WD4TQ`); None for none.
 
     A text that only looks like one (its check character is wrong) is none.
     """
@@ -40,8 +41,20 @@ def find_client_reference(text: str | None) -> ClientReference | None:
     return None
 
 
+def without_client_reference(text: str | None) -> str | None:
+    """What a text says beside our reference, without the sign that joined the two; None for nothing.
+
+    `PO-4711/CF7K3QX9M2WD4TQ` is `PO-4711`: the customer's own reference, where a system has one field for both.
+    """
+    ours = find_client_reference(text)
+    if text is None or ours is None:
+        return text
+    before, _, after = text.partition(ours)
+    return " ".join(part for part in (before.rstrip(_JOINTS), after.lstrip(_JOINTS)) if part) or None
+
+
 def idempotency_key(reference: ClientReference, revision: int) -> IdempotencyKey:
-    """The key of one content of a record, `CF7K3QX9M2WD4TB-1`: a new revision is for a new content only."""
+    """The key of one content of a record, `CF7K3QX9M2WD4TQ-1`: a new revision is for a new content only."""
     if revision < 1:
         raise ValueError(f"revisions count from 1, not {revision}")
     return IdempotencyKey(f"{reference}-{revision}")

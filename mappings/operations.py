@@ -18,6 +18,8 @@ from decimal import (
 )
 from typing import Any
 
+from crm_core.keys import without_client_reference
+
 Numeric = int | Decimal
 
 _ALWAYS: list[Any] = [InvalidOperation, DivisionByZero, Overflow, Subnormal, FloatOperation]
@@ -283,4 +285,5 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "contains": lambda value, wanted: value is not None and _text(wanted) in _text(value),
     "coalesce": _coalesced,
     "sum_of": _sum_of,
+    "without_client_reference": lambda value: None if value is None else without_client_reference(_text(value)),
 }

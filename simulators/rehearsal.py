@@ -57,6 +57,9 @@ class Rehearsal(Protocol):
         Secrets are those of this run: they protect nothing.
         """
 
+    def sellable(self) -> tuple[Sequence[str], Sequence[str]]:
+        """External ids of accounts that may order as much as they like, and of products that may be sold to them."""
+
     def ids(self, entity: str) -> set[str]:
         """The external ids that a full read of an entity must bring."""
 

@@ -35,7 +35,8 @@ class LoopbackServer:
     The handler is called from several threads at once and keeps its own lock. An exception of it is answered with 500
     and kept in `crashes`. Bodies over `max_body_bytes` are refused with 413. `latency_ms` delays every answer.
     `compress_over_bytes`: larger answers go out gzipped when the client accepts that (None: never). `kind_of`: tells
-    what a request is, so that a plan can hit writes alone.
+    what a request is, so that a plan can hit writes alone. `on_cut_request`: gets what was read of a request that is
+    cut in its middle (a proxy passes that on).
     """
 
     def __init__(
@@ -49,9 +50,11 @@ class LoopbackServer:
         max_body_bytes: int = 16_000_000,
         compress_over_bytes: int | None = None,
         kind_of: KindOf | None = None,
+        on_cut_request: Callable[[Request], None] | None = None,
     ) -> None:
         self._handler = handler
         self._kind_of = kind_of
+        self._on_cut_request = on_cut_request
         self._fixed_port = port
         self.clock = clock
         self.latency_ms = latency_ms
@@ -153,6 +156,8 @@ class LoopbackServer:
         if wait_ms:
             self._stopping.wait(wait_ms / 1000)
         if fault is not None and fault.kind in NOT_HANDLED:
+            if fault.kind is FaultKind.CUT_REQUEST and self._on_cut_request is not None:
+                self._on_cut_request(request)
             return None
         if fault is not None and fault.prevents_handling:
             return distort(fault, Response(200), None)

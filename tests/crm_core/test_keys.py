@@ -11,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crm_core.ids import ClientReference
-from crm_core.keys import REFERENCE_LENGTH, find_client_reference, idempotency_key, new_client_reference
+from crm_core.keys import (
+    REFERENCE_LENGTH,
+    find_client_reference,
+    idempotency_key,
+    new_client_reference,
+    without_client_reference,
+)
 
 WORDS = st.text(alphabet=" -/.,#äไس👍()", max_size=12)
 
@@ -51,6 +57,22 @@ def test_other_texts_hold_no_reference(text: str | None) -> None:
 def test_a_word_that_goes_on_is_no_reference() -> None:
     assert find_client_reference(f"A{drawn(1)}") is None
     assert find_client_reference(f"{drawn(1)}7") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        (None, None),
+        ("", ""),
+        ("PO-4711", "PO-4711"),
+        ("{}", None),
+        ("PO-4711/{}", "PO-4711"),
+        ("PO-4711 {} urgent", "PO-4711 urgent"),
+        ("{}; call first", "call first"),
+    ],
+)
+def test_the_customer_s_own_reference_is_what_stands_beside_ours(text: str | None, left: str | None) -> None:
+    assert without_client_reference(text and text.format(drawn(3))) == left
 
 
 def test_a_key_is_the_reference_and_the_revision_of_the_content() -> None:

@@ -79,7 +79,7 @@ value_maps:
 examples:
   - name: two lines
     given:
-      client_reference: CF7K3QX9M2WD4TB
+      client_reference: CF7K3QX9M2WD4TQ
       reference: PO-1
       account_id: 5
       status: confirmed
@@ -89,7 +89,7 @@ examples:
     references: {account: {5: {id: A-5, code: "10000"}}, product: {4: {id: P-4, code: W-1}}}
     expect:
       customer: {id: A-5, number: "10000"}
-      reference: PO-1/CF7K3QX9M2WD4TB
+      reference: PO-1/CF7K3QX9M2WD4TQ
       ordered: "2026-11-02"
       wanted: "0001-01-01"
       kind: ORDER
@@ -110,7 +110,7 @@ REFERENCES = {
 def order(**changes: Any) -> dict[str, Any]:
     line = {"product_id": 4, "quantity": Decimal(2), "unit": "PCS", "unit_price": Decimal("9.50"), "description": None}
     return {
-        "client_reference": "CF7K3QX9M2WD4TB",
+        "client_reference": "CF7K3QX9M2WD4TQ",
         "account_id": 5,
         "status": "confirmed",
         "currency": "EUR",
@@ -159,7 +159,7 @@ def test_nothing_is_left_out_unless_it_is_null(mapping: CompiledPush) -> None:
     payload = applied(mapping, order(requested_date=None, custom={}))
     assert payload["wanted"] == "0001-01-01"
     assert payload["extra"] is None
-    assert payload["reference"] == "CF7K3QX9M2WD4TB"
+    assert payload["reference"] == "CF7K3QX9M2WD4TQ"
     assert "note" not in payload["lines"][0]
     assert payload["lines"][0]["quantity"] == Decimal(2)
 

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from connectors.registry import get_connector
+from connectors.registry import BUILT_IN, get_connector
+from crm_core.ids import ConnectionName
 from mappings.compiler import check_document, compile_mapping
-from mappings.documents import DEFAULTS, load_document
-from mappings.workbench import Difference, explain_all, run_examples, stand_ins
+from mappings.documents import DEFAULTS, Direction, load_document
+from mappings.outgoing import check_push_document
+from mappings.workbench import Difference, explain_all, run_examples, run_push_examples, stand_ins
+from sync_jobs.outgoing import outgoing_of
+from sync_jobs.settings import ConnectionSettings
 from tests.mappings.samples import PRODUCT_SHAPE, product_text
 
 RULES = (
@@ -85,3 +89,26 @@ def test_every_shipped_mapping_fits_its_connector_and_its_examples_pass(path: Pa
     for example in document.examples:
         if example.expect is not None:  # the compiled code gives it by itself, without the slower careful path
             assert mapping._apply(example.given, stand_ins(example.references))
+
+
+@pytest.mark.parametrize(
+    "path", sorted(DEFAULTS.glob("*/push/*.yaml")), ids=lambda path: f"{path.parents[1].name}/push/{path.stem}"
+)
+def test_every_shipped_push_mapping_fits_its_sink_and_its_examples_pass(path: Path) -> None:
+    document = load_document(path)
+    assert (document.direction, document.connector, document.entity.value) == (
+        Direction.PUSH,
+        path.parents[1].name,
+        path.stem,
+    )
+    spec = get_connector(document.connector).manifest.sinks[document.entity]
+    assert check_push_document(document, spec) == []
+    assert document.examples, "a shipped mapping shows what it does"
+    assert [result for result in run_push_examples(document, spec) if not result.has_passed] == []
+
+
+@pytest.mark.parametrize("name", sorted(BUILT_IN))
+def test_the_shipped_mappings_of_a_connector_agree_on_who_owns_what(name: str) -> None:
+    manifest = get_connector(name).manifest
+    everything = ConnectionSettings(ConnectionName("x"), name, {}, {}, tuple(manifest.sinks))
+    assert set(outgoing_of(everything)) == set(manifest.sinks)

@@ -204,12 +204,22 @@ class TrytonClient:
                 return found
             last = page[-1]["id"]
 
-    def _call(self, model: str, method: str, *params: Any, context: Mapping[str, Any]) -> Any:
+    def ask(self, model: str, method: str, *params: Any) -> Any:
+        """A method that changes nothing (`fields_get`, `default_get`, `on_change_party`); its answer as it comes."""
+        return self._call(model, method, *params, context=self.context)
+
+    def change(self, model: str, method: str, *params: Any, context: Mapping[str, Any] | None = None) -> Any:
+        """A method that changes something: sent once. Raises OutcomeUnknown when no answer came."""
+        return self._call(model, method, *params, context={**self.context, **(context or {})}, is_safe_to_repeat=False)
+
+    def _call(
+        self, model: str, method: str, *params: Any, context: Mapping[str, Any], is_safe_to_repeat: bool = True
+    ) -> Any:
         self._session.headers()  # signs in outside of the repeating, so that a refused sign-in is not repeated
         operation = f"{model}.{method}"
         try:
             return self._rpc.call(
-                f"model.{operation}", *params, dict(context), is_safe_to_repeat=True, operation=operation
+                f"model.{operation}", *params, dict(context), is_safe_to_repeat=is_safe_to_repeat, operation=operation
             )
         except PermissionDenied as error:
             if error.http_status == 403:

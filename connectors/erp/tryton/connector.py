@@ -10,9 +10,13 @@ from connectors.config import ConnectionConfig
 from connectors.erp.tryton import catalogue, parties, sales, stock
 from connectors.erp.tryton.client import TrytonClient
 from connectors.erp.tryton.config import TrytonConfig
+from connectors.erp.tryton.party_sink import PartySink
 from connectors.erp.tryton.records import with_extra_fields
+from connectors.erp.tryton.sale_sink import OrderSink
+from connectors.erp.tryton.sinks import SINKS
 from connectors.erp.tryton.streams import LOOK_BACK
 from connectors.ports import Manifest, Replication, Shape, SourceStream, StreamSpec
+from connectors.sinks import Sink
 from crm_core.clock import Clock, system_clock
 from crm_core.errors import ConfigurationFault, did_you_mean
 from crm_core.ids import EntityType as E
@@ -21,8 +25,8 @@ MOST_RECORDS = 10_000
 """A server may bound the records of one request (`[request] records_limit`); larger pages gain nothing."""
 
 
-def _incremental(shape: Shape, note: str = "") -> StreamSpec:
-    return StreamSpec(Replication.INCREMENTAL, shape, look_back=LOOK_BACK, note=note)
+def _incremental(shape: Shape, note: str = "", *, client_reference: str | None = None) -> StreamSpec:
+    return StreamSpec(Replication.INCREMENTAL, shape, look_back=LOOK_BACK, note=note, client_reference=client_reference)
 
 
 def _whole(shape: Shape, note: str) -> StreamSpec:
@@ -36,10 +40,14 @@ STREAMS: Mapping[E, StreamSpec] = {
     E.PRICE: _whole(catalogue.PRICE, "the server computes the formulas; no date tells what changed"),
     E.WAREHOUSE: _incremental(stock.WAREHOUSE_ASKED),
     E.STOCK_LEVEL: _whole(stock.LEVEL, "computed by the server; a deleted move leaves no trace"),
-    E.ACCOUNT: _incremental(parties.ACCOUNT, "every party but the company's own; a deleted address needs a full read"),
+    E.ACCOUNT: _incremental(
+        parties.ACCOUNT,
+        "every party but the company's own; a deleted address needs a full read",
+        client_reference="identifiers.code",
+    ),
     E.CONTACT: _incremental(parties.CONTACT, "names on contact mechanisms, and parties related as contacts"),
     E.CREDIT: _whole(parties.CREDIT, "being overdue comes with time alone"),
-    E.ORDER: _incremental(sales.ORDER),
+    E.ORDER: _incremental(sales.ORDER, client_reference="reference"),
     E.INVOICE: _incremental(sales.INVOICE, "customer invoices and credit notes"),
     E.PAYMENT: _incremental(sales.PAYMENT, "posted lines of receivable accounts that pay"),
 }
@@ -54,6 +62,7 @@ class Tryton:
         category="erp",
         config=TrytonConfig,
         streams=STREAMS,
+        sinks=SINKS,
         docs="docs/connectors/tryton.md",
         limits="no rate limit; a few wrong passwords in a row close the door for a while (429)",
         vendor_words={
@@ -87,6 +96,14 @@ class Tryton:
         (not the user's company) or ProtocolViolation.
         """
         self._client.company  # noqa: B018 - asking for it is the proof
+
+    def sink(self, entity: E) -> Sink:
+        """The sink of an entity. Raises ConfigurationFault for one that it does not have."""
+        if entity is E.ORDER:
+            return OrderSink(self._client, self._config)
+        if entity is E.ACCOUNT:
+            return PartySink(self._client, self._config)
+        raise ConfigurationFault(f"tryton has no sink {entity.value!r}{did_you_mean(entity.value, SINKS)}")
 
     def stream(self, entity: E) -> SourceStream:
         """The stream of an entity. Raises ConfigurationFault when Tryton does not have it, and what `check` does."""

@@ -50,6 +50,8 @@ ORDER_ASKED: Shape = {
     "currency": CURRENCY,
     "warehouse": "integer",
     "payment_term": NAMED,
+    "invoice_address": "integer",
+    "shipment_address": "integer",
     "untaxed_amount": "number",
     "tax_amount": "number",
     "total_amount": "number",

@@ -1,0 +1,378 @@
+"""Orders on their way into Tryton, as sales.
+
+`sale.reference` takes the same text twice, so a creation looks for our reference before it creates; that search is also
+how a lost answer is found out. An order takes several calls (create, quote, confirm): where one of them is refused or
+lost, the next push goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from connectors.erp.tryton.client import TrytonClient
+from connectors.erp.tryton.config import TrytonConfig
+from connectors.erp.tryton.records import Row, newest_stamp
+from connectors.erp.tryton.writes import (
+    TIMESTAMP,
+    answered,
+    check_version,
+    day,
+    found,
+    is_open,
+    labels_of,
+    number,
+    one_id,
+    only_one,
+    refused,
+)
+from connectors.ports import Shape
+from connectors.sinks import Accepted, Action, FindingOut, Found, Refused, Resolution, SinkSpec, Write
+from crm_core.errors import ConnectorError, RecordNotFound, ValidationRejected
+from crm_core.ids import ExternalId
+
+SETTLE_TIME = timedelta(seconds=30)
+"""A call that we stopped waiting for may still be running. trytond bounds a transaction by nothing but the database's
+own lock waits (SQLite 60 s by default, repeated up to five times); sales are made in well under a second."""
+
+ORDER: Shape = {
+    "party": "integer",
+    "reference": "text",
+    "description": "text",
+    "sale_date": "date",
+    "shipping_date": "date",
+    "warehouse": "integer",
+    "currency": "text(3)",
+    "payment_term": "text",
+    "invoice_address": "integer",
+    "shipment_address": "integer",
+    "comment": "text",
+    "lines": [
+        {
+            "id": "text",
+            "product": "integer",
+            "quantity": "number",
+            "unit": "text",
+            "unit_price": "number",
+            "description": "text",
+            "note": "text",
+        }
+    ],
+}
+
+SALE_READ: Shape = {
+    "id": "integer",
+    "number": "text",
+    "reference": "text",
+    "description": "text",
+    "state": "text",
+    "party": "integer",
+    "sale_date": "date",
+    "shipping_date": "date",
+    "warehouse": "integer",
+    "currency": {"id": "integer", "code": "text"},
+    "payment_term": {"id": "integer", "name": "text"},
+    "invoice_address": "integer",
+    "shipment_address": "integer",
+    "comment": "text",
+    "lines": [
+        {
+            "id": "integer",
+            "type": "text",
+            "product": "integer",
+            "quantity": "number",
+            "unit": {"id": "integer", "symbol": "text"},
+            "unit_price": "number",
+            "description": "text",
+            "note": "text",
+        }
+    ],
+    **TIMESTAMP,
+}
+STEPS = {"draft": (), "quotation": ("quote",), "confirmed": ("quote", "confirm")}
+"""How far a pushed order is taken -> the buttons that lead there."""
+_BUTTONS = {"quote": ("draft", "quotation"), "confirm": ("quotation", "confirmed")}
+"""Button -> the state that it is for, and the one that it leads to."""
+_REACHED = {
+    "draft": {"draft", "quotation", "confirmed", "processing", "done"},
+    "quotation": {"quotation", "confirmed", "processing", "done"},
+    "confirmed": {"confirmed", "processing", "done"},
+}
+
+ORDER_SPEC = SinkSpec(
+    ORDER,
+    frozenset(Action),
+    FindingOut(Resolution.SEARCH, SETTLE_TIME, reference_field="reference of the sale", reference_length=10_000),
+    required=("party", "reference", "lines"),
+    note="created as a draft, then quoted and confirmed (`order_state`); changed while it is not confirmed yet",
+)
+
+
+@dataclass(slots=True)
+class OrderSink:
+    """Sales. Used by one thread; remembers ids of currencies, terms and units, which do not change."""
+
+    client: TrytonClient
+    config: TrytonConfig
+    _ids: dict[tuple[str, str], int] = field(default_factory=dict)
+    _units: dict[int, dict[str, int]] = field(default_factory=dict)
+    _base_units: dict[int, int] = field(default_factory=dict)
+    _labels: dict[str, str] = field(default_factory=dict)
+
+    def push(self, writes: Sequence[Write]) -> Sequence[Accepted | Refused]:
+        """One after the other; see `connectors.sinks.Sink`."""
+        return [answered(lambda write=write: self._push(write)) for write in writes]  # type: ignore[misc]
+
+    def find(self, write: Write) -> Found | None:
+        """The sale, by id or by our reference; complete when it has come as far as it is meant to."""
+        sale = self._read(write.external_id) if write.external_id is not None else self._search(write, anywhere=True)
+        if sale is None:
+            return None
+        if write.action is Action.CANCEL:
+            is_complete = sale["state"] == "cancelled"
+        else:
+            is_complete = sale["state"] in _REACHED[self.config.order_state] or sale["state"] == "cancelled"
+        return found(sale, _values(sale), newest_stamp([sale]), is_complete=is_complete)
+
+    # -- one write ----------------------------------------------------------------------------------------------------
+
+    def _push(self, write: Write) -> Accepted | Refused:
+        if write.action is Action.CANCEL:
+            return self._cancel(write)
+        if write.external_id is not None:
+            sale = self._read(write.external_id)
+        else:
+            sale = self._search(write, anywhere=write.was_tried)
+        if sale is None and write.action is Action.UPDATE:
+            raise RecordNotFound(f"there is no sale {write.external_id}")
+        sale_id, state = (int(sale["id"]), str(sale["state"])) if sale is not None else (None, "draft")
+        try:
+            if sale is None:
+                values = self._header(write.payload) | {"lines": [["create", self._lines(write.payload)]]}
+                sale_id = int(self.client.change("sale.sale", "create", [values])[0])
+            elif write.action is Action.UPDATE:
+                self._update(sale, write)
+                state = "draft"
+            assert sale_id is not None
+            return self._advanced(sale_id, state)
+        except ConnectorError as error:
+            return refused(error, sale_id, {} if is_open(error) else self._names())
+
+    def _advanced(self, sale_id: int, state: str) -> Accepted:
+        """Take a sale as far as it is meant to come, from where it is."""
+        for button in STEPS[self.config.order_state]:
+            before, after = _BUTTONS[button]
+            if state == before:
+                self.client.change("sale.sale", button, [sale_id])
+                state = after
+        sale = self._read(ExternalId(str(sale_id)))
+        return Accepted(ExternalId(str(sale_id)), newest_stamp([sale]) if sale is not None else None)
+
+    def _update(self, sale: Row, write: Write) -> None:
+        check_version(write, newest_stamp([sale]))
+        if sale["state"] not in ("draft", "quotation"):
+            raise ValidationRejected(
+                f"sale {sale['number']} is {sale['state']} in Tryton and cannot be changed any more",
+                fields=("state",),
+                operation="sale.sale.write",
+            )
+        values = self._header({"party": sale["party"], **write.payload}, is_new=False)
+        if "lines" in write.payload:
+            values["lines"] = self._line_commands(sale, write.payload)
+        context = {"_timestamp": {f"sale.sale,{sale['id']}": sale["_timestamp"]}}
+        if sale["state"] == "quotation":
+            self.client.change("sale.sale", "draft", [sale["id"]], context=context)
+            context = {}
+        self.client.change("sale.sale", "write", [sale["id"]], values, context=context)
+
+    def _cancel(self, write: Write) -> Accepted | Refused:
+        assert write.external_id is not None
+        sale = self._read(write.external_id)
+        if sale is None:
+            raise RecordNotFound(f"there is no sale {write.external_id}")
+        if sale["state"] != "cancelled":
+            self.client.change("sale.sale", "cancel", [sale["id"]])
+        return Accepted(write.external_id)
+
+    # -- values -------------------------------------------------------------------------------------------------------
+
+    def _header(self, payload: Mapping[str, Any], *, is_new: bool = True) -> Row:
+        """The sale's own fields. A creation over the network fills in nothing by itself, so what Tryton's client would
+        fill in for the party (terms, addresses, price list) is asked for and sent."""
+        values: Row = {}
+        if is_new:
+            started = {"party": payload["party"], "company": self.client.company.id, "lines": []}
+            filled = self.client.ask("sale.sale", "on_change_party", started)
+            copied = ("payment_term", "invoice_address", "shipment_address", "price_list", "invoice_party")
+            values |= {name: filled.get(name) for name in copied if filled.get(name) is not None}
+            values |= {"party": payload["party"], "currency": self._currency(payload.get("currency"))}
+            values["warehouse"] = self._warehouse(payload.get("warehouse"))
+        for name in ("reference", "description", "comment", "invoice_address", "shipment_address", "warehouse"):
+            if name in payload and (payload[name] is not None or name in ("description", "comment")):
+                values[name] = payload[name]
+        for name in ("sale_date", "shipping_date"):
+            if name in payload:
+                values[name] = day(payload[name])
+        if payload.get("payment_term") is not None:
+            values["payment_term"] = self._id_by_name(
+                "account.invoice.payment_term", "payment_term", payload["payment_term"]
+            )
+        return values
+
+    def _currency(self, code: str | None) -> int:
+        if code is None:
+            return self.client.company.currency_id
+        key = ("currency", code)
+        if key not in self._ids:
+            self._ids[key] = one_id(self.client, "currency.currency", [["code", "=", code]], "currency", code)
+        return self._ids[key]
+
+    def _warehouse(self, warehouse: int | None) -> int:
+        """The one that is given, Tryton's default, or the only one there is."""
+        if warehouse is not None:
+            return warehouse
+        key = ("warehouse", "")
+        if key not in self._ids:
+            default = self.client.ask("sale.sale", "default_get", ["warehouse"]).get("warehouse")
+            rows = self.client.search_read("stock.location", [["type", "=", "warehouse"]], {"code": "text"}, limit=2)
+            if default is None and len(rows) != 1:
+                raise ValidationRejected(
+                    "the order names no warehouse, and Tryton has several and no default", fields=("warehouse",)
+                )
+            self._ids[key] = int(default if default is not None else rows[0]["id"])
+        return self._ids[key]
+
+    def _id_by_name(self, model: str, field_name: str, name: str) -> int:
+        key = (model, name)
+        if key not in self._ids:
+            self._ids[key] = one_id(self.client, model, [["name", "=", name]], field_name, name)
+        return self._ids[key]
+
+    def _lines(self, payload: Mapping[str, Any]) -> list[Row]:
+        """The lines as they are created, each with the taxes that Tryton's client would put on it for this party."""
+        lines = payload["lines"]
+        self._learn_units({line["product"] for line in lines if line.get("product") is not None})
+        taxes: dict[int | None, list[int]] = {}
+        made = []
+        for place, line in enumerate(lines):
+            product = line.get("product")
+            if product not in taxes:
+                taxes[product] = self._taxes(payload["party"], product)
+            made.append({**self._line(place, line), "taxes": [["add", taxes[product]]]})
+        return made
+
+    def _line(self, place: int, line: Mapping[str, Any]) -> Row:
+        product = line.get("product")
+        values: Row = {"type": "line", "product": product, "sequence": place + 1}
+        values["quantity"] = Decimal(line["quantity"])
+        values["unit_price"] = number(line["unit_price"])
+        for name in ("description", "note"):
+            if line.get(name) is not None:
+                values[name] = line[name]
+        if product is not None:
+            values["unit"] = self._unit(place, product, line.get("unit"))
+        return values
+
+    def _line_commands(self, sale: Row, payload: Mapping[str, Any]) -> list[Any]:
+        """Lines that are known there are changed, new ones added, the others deleted."""
+        there = {str(line["id"]): line for line in sale["lines"] if line["type"] == "line"}
+        wanted = [(place, line, str(line.get("id"))) for place, line in enumerate(payload["lines"])]
+        commands: list[Any] = []
+        added = [(place, line) for place, line, key in wanted if key not in there]
+        new = self._lines({"party": sale["party"], "lines": [line for _, line in added]})
+        self._learn_units({line["product"] for line in payload["lines"] if line.get("product") is not None})
+        for place, line, key in wanted:
+            if key in there:
+                commands.append(["write", [int(key)], self._line(place, line)])
+        if new:
+            made = [{**line, "sequence": place + 1} for (place, _), line in zip(added, new, strict=True)]
+            commands.append(["create", made])
+        gone = [int(key) for key in there if key not in {key for *_, key in wanted}]
+        if gone:
+            commands.append(["delete", gone])
+        return commands
+
+    def _taxes(self, party: int, product: int | None) -> list[int]:
+        if product is None:
+            return []
+        sale = {"party": party, "company": self.client.company.id, "currency": self.client.company.currency_id}
+        asked = {"product": product, "quantity": 1.0, "sale": {**sale, "id": -1}}
+        filled = self.client.ask("sale.line", "on_change_product", asked).get("taxes") or {}
+        return [tax["id"] for _, tax in filled.get("add", [])]
+
+    def _learn_units(self, products: set[int]) -> None:
+        unknown = sorted(products - self._base_units.keys())
+        if not unknown:
+            return
+        shape: Shape = {"id": "integer", "default_uom": {"id": "integer", "category": "integer"}}
+        rows = self.client.read("product.product", unknown, shape, context={})
+        categories = sorted({row["default_uom"]["category"] for row in rows})
+        units = self.client.search_all(
+            "product.uom", [["category", "in", categories]], {"symbol": "text", "category": "integer"}
+        )
+        for row in rows:
+            own = row["default_uom"]
+            self._base_units[row["id"]] = own["id"]
+            self._units[row["id"]] = {
+                unit["symbol"]: unit["id"] for unit in units if unit["category"] == own["category"]
+            }
+
+    def _unit(self, place: int, product: int, symbol: str | None) -> int:
+        known = self._units.get(product, {})
+        if symbol is None:
+            return self._base_units[product]
+        if symbol not in known:
+            raise ValidationRejected(
+                f"{symbol!r} is no unit that this product can be sold in; known: {', '.join(sorted(known))}",
+                fields=(f"lines[{place}].unit",),
+            )
+        return known[symbol]
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def _search(self, write: Write, *, anywhere: bool) -> Row | None:
+        """By the reference as it is sent; `anywhere`: then by our key anywhere in it, since somebody may have edited it."""
+        conditions = [["reference", "=", write.payload.get("reference")]]
+        if anywhere:
+            conditions.append(["reference", "like", f"%{write.reference}%"])
+        for condition in conditions:
+            domain = [["company", "=", self.client.company.id], condition]
+            rows = self.client.search_read("sale.sale", domain, SALE_READ, limit=3)
+            if rows:
+                return only_one(rows, write.reference, "sales")
+        return None
+
+    def _read(self, external_id: ExternalId) -> Row | None:
+        domain = [["company", "=", self.client.company.id], ["id", "=", int(external_id)]]
+        rows = self.client.search_read("sale.sale", domain, SALE_READ, limit=1)
+        return rows[0] if rows else None
+
+    def _names(self) -> dict[str, str]:
+        if not self._labels:
+            self._labels |= labels_of(self.client, {"sale.sale": "", "sale.line": "lines."})
+        return self._labels
+
+
+def _values(sale: Row) -> Row:
+    """A sale in the payload's shape."""
+    names = ("party", "reference", "description", "sale_date", "shipping_date", "warehouse", "comment")
+    return {
+        **{name: sale[name] for name in (*names, "invoice_address", "shipment_address")},
+        "currency": (sale["currency"] or {}).get("code"),
+        "payment_term": (sale["payment_term"] or {}).get("name"),
+        "lines": [
+            {
+                "product": line["product"],
+                "quantity": line["quantity"],
+                "unit": (line["unit"] or {}).get("symbol"),
+                "unit_price": line["unit_price"],
+                "description": line["description"],
+                "note": line["note"],
+            }
+            for line in sale["lines"]
+            if line["type"] == "line"
+        ],
+    }
