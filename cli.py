@@ -104,7 +104,8 @@ def init(frame: Frame) -> None:
 @pass_frame
 def check(frame: Frame, connection: str | None, as_json: bool) -> None:
     """Prove that settings, mappings and connections work, one step after the other."""
-    from sync_jobs.bootstrap import document_of, mapping_of, open_hub
+    from sync_jobs.bootstrap import open_hub
+    from sync_jobs.mappings_in_force import document_of, mapping_of
     from sync_jobs.settings import open_connector
 
     steps: list[dict[str, Any]] = []

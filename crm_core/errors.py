@@ -18,6 +18,7 @@
     ├── RuleFault                     a rule of the CRM core has no answer (no conversion, no price)
     │   └── EntityRefused             a change of the CRM breaks rules; nothing of it was written
     ├── StoreFault                    the database: locked, full, of a newer version
+    │   └── RowTaken                  somebody else has just written that row: look again
     └── RunStopped                    a decision, not a failure: the run ends, its checkpoint kept
         ├── ErrorBudgetExceeded  ├── MassChangeHeld  ├── LeaseUnavailable  └── Cancelled
 
@@ -231,6 +232,10 @@ class StoreFault(CounterfoilError):
     """The database: locked, full, or of a version that this release does not know."""
 
     exit_code = 74
+
+
+class RowTaken(StoreFault):
+    """Somebody else has just written the row that was to be written; nothing was stored. Look again, then decide."""
 
 
 class RunStopped(CounterfoilError):

@@ -18,7 +18,16 @@ from simulators.faults import Plan
 from simulators.server import KindOf, LoopbackServer
 
 _HOP_BY_HOP = frozenset(
-    {"connection", "keep-alive", "proxy-authenticate", "te", "trailer", "transfer-encoding", "upgrade", "content-length"}
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "content-length",
+    }
 )
 _OWN = _HOP_BY_HOP | {"date", "server"}
 

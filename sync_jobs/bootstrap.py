@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from connectors.ports import Connector, Shape
+from connectors.ports import Connector
 from connectors.registry import get_connector
 from crm_core.clock import Clock, system_clock
 from crm_core.errors import ConfigurationFault, did_you_mean
 from crm_core.ids import EntityType
 from crm_core.store.database import Database
-from mappings.compiler import CompiledMapping, compile_mapping
-from mappings.documents import Document, default_document, load_document
+from sync_jobs.mappings_in_force import mapping_of
 from sync_jobs.settings import ConnectionSettings, JobSettings, Settings, load_settings, open_connector
 from sync_jobs.stream_run import PulledStream
 
@@ -48,42 +46,6 @@ def entities_of(job: JobSettings, connection: ConnectionSettings) -> list[Entity
                 f"{did_you_mean(entity.value, [e.value for e in offered])}"
             )
     return [entity for entity in EntityType if entity in chosen]
-
-
-def shape_of(connection: ConnectionSettings, entity: EntityType) -> Shape:
-    """The known fields of a connection's records: the connector's and the integrator's own."""
-    manifest = get_connector(connection.connector).manifest
-    if entity not in manifest.streams:
-        raise ConfigurationFault(
-            f"connector {connection.connector!r} has no stream {entity.value!r}"
-            f"{did_you_mean(entity.value, [e.value for e in manifest.streams])}"
-        )
-    extra = (connection.options.get("extra_fields") or {}).get(entity.value, {})
-    return with_extra_fields(manifest.streams[entity].shape, extra)
-
-
-def with_extra_fields(shape: Shape, extra: Mapping[str, str]) -> Shape:
-    """The shape with an integrator's own fields, path -> type word."""
-    made: dict[str, Any] = dict(shape)
-    for path, word in extra.items():
-        head, _, rest = path.partition(".")
-        if rest:
-            below = made.get(head)
-            made[head] = with_extra_fields(below if isinstance(below, Mapping) else {}, {rest: word})
-        else:
-            made[head] = word
-    return made
-
-
-def document_of(connection: ConnectionSettings, entity: EntityType) -> Document:
-    """The mapping document in force: the integrator's own, else the shipped one."""
-    path = connection.mappings.get(entity) or default_document(connection.connector, entity)
-    return load_document(path)
-
-
-def mapping_of(connection: ConnectionSettings, entity: EntityType) -> CompiledMapping:
-    """The compiled mapping in force. Raises MappingDocumentFault with file, line and the nearest known name."""
-    return compile_mapping(document_of(connection, entity), shape_of(connection, entity))
 
 
 @contextmanager

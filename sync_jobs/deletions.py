@@ -89,6 +89,7 @@ def sweep(
     stream_id: int,
     seen: SeenBindings,
     *,
+    bindings_before: int | None = None,
     policy: PullPolicy | None,
     lease: state.Lease,
     clock: Clock,
@@ -96,6 +97,7 @@ def sweep(
 ) -> int:
     """Bury every bound record that a complete full read did not meet. Raises MassChangeHeld, having buried none.
 
+    bindings_before: those with a higher id came about since the read began (a push made them): they are not missing.
     policy: None when a person has approved it. told: hears of every record, also of those that are held.
     """
     known = 0
@@ -104,7 +106,7 @@ def sweep(
         "SELECT binding_id, external_id FROM bindings WHERE stream_id = ? AND deleted_at IS NULL", (stream_id,)
     ):
         known += 1
-        if binding_id not in seen:
+        if binding_id not in seen and (bindings_before is None or binding_id < bindings_before):
             missing.append(external_id)
     if policy is not None and breaks_deletion_guard(len(missing), known, policy):
         if told is not None:

@@ -11,8 +11,10 @@ from crm_core.store import letters as letter_store
 from crm_core.store import state
 from crm_core.store.letters import DeadLetter
 from crm_core.store.session import Session
-from sync_jobs.bootstrap import Hub, connected, entities_of, mapping_of
+from sync_jobs.bootstrap import Hub, connected, entities_of
 from sync_jobs.decisions import Decision
+from sync_jobs.mappings_in_force import mapping_of
+from sync_jobs.outgoing import all_outgoing
 from sync_jobs.process import tuned_for_throughput
 from sync_jobs.pull import Puller
 from sync_jobs.replay import refuse_without_id, replay_letters, replay_payloads
@@ -121,6 +123,7 @@ def _run(
 ) -> RunReport:
     """Lease, run record, work, end of the run record: the frame of everything that takes records in."""
     job = hub.settings.get_job(job_name)
+    outgoing = all_outgoing(hub.settings)
     with opened(hub, is_rehearsal=is_rehearsal) as session:
         lease = state.take_lease(session, job.connection, hub.clock())
         try:
@@ -141,6 +144,7 @@ def _run(
                         lease,
                         report,
                         is_approved=approves is not None,
+                        outgoing=outgoing,
                     )
                     work(puller)
             except BaseException as error:

@@ -15,7 +15,7 @@ from crm_core.model.data import Values, values_as_data
 from crm_core.store.outbox import CRM, NewIntent
 from mappings.documents import Direction, Document, default_document, load_document
 from mappings.outgoing import CompiledPush, compile_push
-from sync_jobs.bootstrap import document_of, with_extra_fields
+from sync_jobs.mappings_in_force import document_of, with_extra_fields
 from sync_jobs.settings import ConnectionSettings, Settings
 
 PUSHED = (EntityType.ACCOUNT, EntityType.ORDER)

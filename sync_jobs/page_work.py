@@ -24,6 +24,7 @@ from sync_jobs.checks import find_currency_mismatches
 from sync_jobs.decisions import Decision, PullPolicy, changed_fields, has_swung
 from sync_jobs.fingerprint import split_moment
 from sync_jobs.matching import Match, find_matches, has_unbound_entities
+from sync_jobs.own_writes import OwnWrites
 from sync_jobs.references import References, Token
 
 _FINGERPRINT, _MAPPING, _DELETED_AT = (Binding._fields.index(name) for name in ("fingerprint", "mapping", "deleted_at"))
@@ -42,6 +43,8 @@ class Arrival(msgspec.Struct):
     crm_id: CrmId | None = None
     decision: Decision | None = None
     changed: Sequence[int] = ()
+    is_held_back: bool = False
+    """Some of its fields are not taken in: a change of ours to them is on its way out."""
 
 
 @dataclass(slots=True)
@@ -69,11 +72,12 @@ class PageMapper:
         mapping: CompiledMapping,
         references: References,
         policy: PullPolicy,
+        own: OwnWrites,
         *,
         allocate: Callable[[int], int],
     ) -> None:
         self.session, self.stream_id, self.mapping = session, stream_id, mapping
-        self.references, self.policy = references, policy
+        self.references, self.policy, self.own = references, policy, own
         self._allocate = allocate
         self.entity: EntityType = mapping.entity
         self.table: EntityTable = table_of(self.entity)
@@ -231,6 +235,11 @@ class PageMapper:
             if arrival.binding is not None:
                 arrival.crm_id = arrival.binding.crm_id
                 arrival.decision = Decision.UPDATED
+        ours = self.own.recognised(arrival.record for arrival in strangers) if strangers else {}
+        for arrival in strangers:
+            if arrival.record.external_id in ours:
+                arrival.crm_id, arrival.decision = ours[arrival.record.external_id], Decision.LINKED
+        strangers = [arrival for arrival in strangers if arrival.crm_id is None] if ours else strangers
         doubtful: set[int] = set()
         if strangers and (links or self._may_match()):
             doubtful = self._link(strangers, work, links)
@@ -294,6 +303,7 @@ class PageMapper:
         if known:
             ids = [arrival.crm_id for arrival in known if arrival.crm_id is not None]
             work.old_values = entity_values(self.session, self.table, ids)
+            self._hold_back(known, self.own.under_way(ids), work)
         for arrival in known:
             old = work.old_values.get(arrival.crm_id)  # type: ignore[arg-type]
             if old is None:  # the entity was removed; the record brings it back
@@ -311,6 +321,17 @@ class PageMapper:
             ):
                 work.swung += 1
         work.arrivals = mapped
+
+    def _hold_back(self, known: Sequence[Arrival], under_way: set[CrmId], work: PageWork) -> None:
+        """What a change of ours carries that is still on its way out stays as the CRM has it."""
+        for arrival in known if under_way else ():
+            old = work.old_values.get(arrival.crm_id) if arrival.crm_id in under_way else None
+            if old is None:
+                continue
+            for position in self.own.protected.intersection(self.owned_positions):
+                if old[position] != arrival.values[position]:
+                    arrival.values = _replaced(arrival.values, position, old[position])
+                    arrival.is_held_back = True
 
     def _defer(self, arrival: Arrival, document: dict[str, Any], work: PageWork) -> None:
         try:

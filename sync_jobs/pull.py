@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from connectors.envelopes import SourceRecord, UnreadableRecord
+from connectors.envelopes import Page, SourceRecord, UnreadableRecord
 from connectors.ports import Replication
 from crm_core.clock import Clock
-from crm_core.errors import ErrorBudgetExceeded, MassChangeHeld, RecordRejected
+from crm_core.errors import ErrorBudgetExceeded, MassChangeHeld, RecordRejected, RowTaken
 from crm_core.ids import ConnectionName, EntityType, ExternalId
 from crm_core.model.data import Values
 from crm_core.store import letters as letter_store
@@ -37,6 +38,8 @@ from sync_jobs.decisions import (
     greater_watermark,
 )
 from sync_jobs.fingerprint import fingerprint_for
+from sync_jobs.outgoing import OutgoingEntity
+from sync_jobs.own_writes import OwnWrites, held_back_records
 from sync_jobs.page_work import Arrival, PageMapper, PageWork
 from sync_jobs.prefetch import FetchedPage, fetched_ahead
 from sync_jobs.references import References, Token
@@ -44,6 +47,7 @@ from sync_jobs.report import EntityReport, Listener, RunReport
 from sync_jobs.seen import SeenBindings
 from sync_jobs.stream_run import IdBlocks, PulledStream, StreamRun
 
+_TRIES_OF_A_PAGE = 3
 _DEEPEST_FETCH = 8
 """A parent's parent is fetched too, so many times over. What stands deeper waits: a long chain or circle has no end."""
 
@@ -64,6 +68,8 @@ class Puller:
     lease: state.Lease
     report: RunReport
     is_approved: bool = False
+    outgoing: Mapping[ConnectionName, Mapping[EntityType, OutgoingEntity]] = field(default_factory=dict)
+    """What is pushed, over this connection and over others."""
     connection_lock: threading.Lock = field(default_factory=threading.Lock)
     _states: dict[EntityType, StreamRun] = field(default_factory=dict)
     _references: References = field(init=False)
@@ -94,7 +100,10 @@ class Puller:
         may_sweep = since is None and spec.lists_everything and (resume is None or checkpoint.seen is not None)
         seen = checkpoint.seen if resume is not None else None
         stream.seen = SeenBindings(seen or b"") if may_sweep else None
+        is_fresh = resume is None or checkpoint.seen is None
+        stream.bindings_before = state.next_id(self.session, "bindings") if is_fresh else checkpoint.bindings_before
         with self.watched(entity) as stored:
+            self._take_in_held_back(stream)
             if resume != SWEEP:
                 with fetched_ahead(
                     stream.pulled.source.pages(since, resume=resume),
@@ -146,7 +155,30 @@ class Puller:
         records, prints = _without_doubles(page.records, fetched.fingerprints)
         stream.report.read += len(page.records) + len(page.unreadable)
         stream.report.pages += 1
+        position = state.Checkpoint(watermark, is_reading=resume is not None, since=since, resume=resume)
         ahead = fetched.values if records is page.records else None
+        for tries_left in range(_TRIES_OF_A_PAGE - 1, -1, -1):
+            before = Counter(stream.report.decisions), stream.report.swung
+            try:
+                self._store_page(stream, page, records, prints, ahead, position)
+                break
+            except RowTaken:
+                # A push has just bound a record of this page: the page is decided anew, with what is known now.
+                stream.report.decisions, stream.report.swung = before
+                if tries_left == 0:
+                    raise
+        self._judge(stream)
+        return watermark
+
+    def _store_page(
+        self,
+        stream: StreamRun,
+        page: Page,
+        records: Sequence[SourceRecord],
+        prints: Sequence[bytes],
+        ahead: Sequence[Values | None] | None,
+        position: state.Checkpoint,
+    ) -> None:
         work = self._prepared(stream, records, prints, ahead=ahead)
         letters = _letters_of(stream.pulled.entity, page.unreadable)
         stream.report.decisions[Decision.UNCHANGED] += len(page.unreadable) - len(letters)
@@ -160,10 +192,7 @@ class Puller:
                 work.known_failures.append(binding.binding_id)
         work.letters.extend(letters.values())
         stream.report.decisions[Decision.UNCHANGED] += len(page.records) - len(records)
-        position = state.Checkpoint(watermark, is_reading=resume is not None, since=since, resume=resume)
         stream.store(work, deleted=page.deleted, position=position)
-        self._judge(stream)
-        return watermark
 
     def _judge(self, stream: StreamRun) -> None:
         report = stream.report
@@ -255,12 +284,19 @@ class Puller:
             stream.writer,
             stream.stream_id,
             stream.seen,
+            bindings_before=stream.bindings_before,
             policy=None if self.is_approved else self.policy,
             lease=self.lease,
             clock=self.clock,
             told=stream.told,
         )
         stream.report.decisions[Decision.DELETED] += gone
+
+    def _take_in_held_back(self, stream: StreamRun) -> None:
+        """What a change of ours on its way out kept from being taken in, now that the change has come to its end."""
+        records, prints = held_back_records(self.session, stream.stream_id, stream.own)
+        if records:
+            self.take_records(stream.pulled.entity, records, fingerprints=prints)
 
     def release(self, entity: EntityType) -> int:
         """Take in what waited for records of this entity and can be mapped now; returns how many."""
@@ -296,12 +332,21 @@ class Puller:
             pulled = self.streams[entity]
             stream_id = state.stream_id_of(self.session, self.connection, entity)
             report = self.report.entities.setdefault(entity, EntityReport(entity))
+            own = OwnWrites(
+                self.session,
+                self.connection,
+                entity,
+                pulled.spec.client_reference,
+                self.outgoing.get(self.connection, {}).get(entity),
+                [by[entity] for name, by in self.outgoing.items() if name != self.connection and entity in by],
+            )
             mapper = PageMapper(
                 self.session,
                 stream_id,
                 pulled.mapping,
                 self._references,
                 self.policy,
+                own,
                 allocate=lambda count: self._ids.take(entity.value, count),
             )
             self._states[entity] = StreamRun(
@@ -318,6 +363,7 @@ class Puller:
                 self.clock,
                 letter_store.set_aside_ids(self.session, stream_id),
                 not self.session.all("SELECT 1 FROM bindings WHERE stream_id = ? LIMIT 1", (stream_id,)),
+                own,
             )
         return self._states[entity]
 

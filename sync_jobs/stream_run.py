@@ -19,6 +19,7 @@ from crm_core.store.session import Session
 from mappings.compiler import CompiledMapping
 from sync_jobs import deletions
 from sync_jobs.decisions import Decision
+from sync_jobs.own_writes import HELD_BACK, OwnWrites
 from sync_jobs.page_work import Arrival, PageMapper, PageWork
 from sync_jobs.report import Change, EntityReport, Listener, RunReport
 from sync_jobs.seen import SeenBindings
@@ -75,8 +76,11 @@ class StreamRun:
     """External ids in an open letter or deferred."""
     is_first_read: bool
     """Nothing was bound when this run began, so that nothing can be missing."""
+    own: OwnWrites
     seen: SeenBindings | None = None
     """What this full read has met; None when it does not sweep."""
+    bindings_before: int | None = None
+    """Bindings from this id on came about after this full read began (a push made them): it need not meet them."""
 
     def store(
         self,
@@ -98,6 +102,9 @@ class StreamRun:
         with session.transaction():
             self.lease.renew(session, now)
             self._write_entities(writes)
+            if self.own.elsewhere:
+                known = [a for a in writes if a.changed and a.decision in (Decision.UPDATED, Decision.LINKED)]
+                self.own.relay([(a.crm_id, a.values, a.changed) for a in known if a.crm_id is not None], now)
             if writes:
                 page_store.insert_payload_page(
                     session, payload_page, stream_id, self.run.run_id, now, len(writes), body
@@ -142,7 +149,7 @@ class StreamRun:
                 next(fresh_ids) if arrival.binding is None else arrival.binding.binding_id,
                 arrival.crm_id,  # type: ignore[arg-type]  # every write has one
                 arrival.fingerprint,
-                version,
+                HELD_BACK if arrival.is_held_back else version,
                 arrival.record.version,
                 payload_page,
                 index,
@@ -183,7 +190,8 @@ class StreamRun:
     def keep_position(self, position: state.Checkpoint) -> None:
         """Within a transaction: how far this stream is read, and what the run has done so far."""
         seen = bytes(self.seen) if self.seen is not None and position.is_reading else None
-        kept = state.Checkpoint(position.watermark, position.is_reading, position.since, position.resume, seen)
+        before = self.bindings_before if position.is_reading else None
+        kept = state.Checkpoint(position.watermark, position.is_reading, position.since, position.resume, seen, before)
         state.save_checkpoint(self.session, self.stream_id, kept, self.run.run_id, self.clock())
         state.update_run(self.session, self.run.run_id, self.run.as_data())
 

@@ -52,7 +52,7 @@ def _mapped(settings: Settings, connection: str | None) -> Iterator[tuple[Connec
 def check(frame: Frame, connection: str | None, as_json: bool) -> None:
     """Hold every mapping against the CRM and the connector; tells all faults with file and line."""
     from mappings.compiler import check_document
-    from sync_jobs.bootstrap import document_of, shape_of
+    from sync_jobs.mappings_in_force import document_of, shape_of
     from terminal.tables import printable
 
     results: list[dict[str, Any]] = []
@@ -83,7 +83,7 @@ def check(frame: Frame, connection: str | None, as_json: bool) -> None:
 def test(frame: Frame, connection: str | None, entity: str | None, as_json: bool) -> None:
     """Run the examples that stand beside the mappings. Nothing is called and nothing is written."""
     from mappings.workbench import run_examples
-    from sync_jobs.bootstrap import document_of, shape_of
+    from sync_jobs.mappings_in_force import document_of, shape_of
     from terminal.tables import plain, printable
 
     wanted = entity_named(entity) if entity is not None else None
@@ -141,7 +141,7 @@ def explain(frame: Frame, entity: str, record_id: str, field: str, connection: s
     from crm_core.model.schema import schema_of
     from crm_core.store.layout import table_of
     from crm_core.store.page import entity_values
-    from sync_jobs.bootstrap import document_of, mapping_of
+    from sync_jobs.mappings_in_force import document_of, mapping_of
     from sync_jobs.operations import opened
 
     hub = frame.hub()
@@ -302,7 +302,7 @@ def show_mappings(frame: Frame, entity: str | None, connection: str | None, as_j
 
         show(mapping_table(found))
         return
-    from sync_jobs.bootstrap import document_of
+    from sync_jobs.mappings_in_force import document_of
     from terminal.reports import rule_table
 
     kind = entity_named(entity)
@@ -320,7 +320,7 @@ def show_mappings(frame: Frame, entity: str | None, connection: str | None, as_j
 
 
 def _overview(hub: Hub, connection: str | None) -> list[dict[str, Any]]:
-    from sync_jobs.bootstrap import document_of
+    from sync_jobs.mappings_in_force import document_of
     from sync_jobs.operations import outdated_records
 
     outdated: dict[tuple[str, EntityType], int] = {}

@@ -15,7 +15,7 @@ from typing import Any
 from crm_core.ids import ConnectionName, CrmId, EntityType, ExternalId
 from crm_core.intents import MOVING_STATES, IntentEvent, IntentState, state_after
 from crm_core.store.outbox import SELECT, SUPERSEDED, Intent, intent_of, new_token, note_events
-from crm_core.store.page import Binding, bindings_of, insert_bindings, stamp, unstamp
+from crm_core.store.page import stamp, unstamp
 from crm_core.store.session import Session
 
 _S, _E = IntentState, IntentEvent
@@ -300,22 +300,15 @@ def bind(session: Session, stream_id: int, steps: Sequence[Step], binding_ids: C
     The fingerprint is none, so that the next pull takes the record in as it is there. A record that a pull has bound in
     the meantime (our own write, coming back) keeps what it knows; should it stand for another entity, it is ours now.
     """
-    known = bindings_of(session, stream_id, [_there(step) for step in steps])
-    fresh = [step for step in steps if _there(step) not in known]
-    if fresh:
-        first = binding_ids(len(fresh))
-        insert_bindings(
-            session,
-            stream_id,
-            [
-                Binding(_there(step), first + place, step.intent.crm_id, b"", "", step.version, None, None, None)
-                for place, step in enumerate(fresh)
-            ],
-        )
+    first = binding_ids(len(steps))
     session.run_many(
-        "UPDATE bindings SET crm_id = ?, version = coalesce(?, version), deleted_at = NULL"
-        " WHERE stream_id = ? AND external_id = ?",
-        [(step.intent.crm_id, step.version, stream_id, _there(step)) for step in steps if _there(step) in known],
+        "INSERT INTO bindings (stream_id, external_id, binding_id, crm_id, fingerprint, mapping, version)"
+        " VALUES (?, ?, ?, ?, ?, '', ?) ON CONFLICT (stream_id, external_id) DO UPDATE SET crm_id = excluded.crm_id,"
+        " version = coalesce(excluded.version, bindings.version), deleted_at = NULL",
+        [
+            (stream_id, _there(step), first + place, step.intent.crm_id, b"", step.version)
+            for place, step in enumerate(steps)
+        ],
     )
 
 

@@ -12,7 +12,7 @@ import msgspec
 import psycopg
 from psycopg.types.json import set_json_loads
 
-from crm_core.errors import StoreFault
+from crm_core.errors import RowTaken, StoreFault
 from crm_core.model.schema import Kind
 from crm_core.store.session import Row
 
@@ -164,6 +164,8 @@ def _their(sql: str) -> str:
 
 def _fault(error: psycopg.Error) -> StoreFault:
     text = " ".join(str(error).split())
+    if isinstance(error, psycopg.errors.UniqueViolation):
+        return RowTaken(f"{text}: another process has just written it")
     if isinstance(error, psycopg.errors.LockNotAvailable):
         return StoreFault(
             f"a row is locked by another process (waited {LOCK_SECONDS} s); nothing of this page was stored"

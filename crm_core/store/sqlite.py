@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from crm_core.errors import StoreFault
+from crm_core.errors import RowTaken, StoreFault
 from crm_core.model.schema import Kind
 from crm_core.store.session import Row, plain_date, plain_instant, plain_number
 
@@ -174,6 +174,8 @@ def _use_write_ahead_log(connection: sqlite3.Connection, seconds: float) -> None
 
 def _fault(error: sqlite3.Error) -> StoreFault:
     text = str(error)
+    if isinstance(error, sqlite3.IntegrityError) and "UNIQUE" in text:
+        return RowTaken(f"{text}: another process has just written it")
     if "locked" in text or "busy" in text:
         return StoreFault(
             f"the database is locked by another process (waited {BUSY_SECONDS:g} s); nothing of this page was stored"

@@ -36,6 +36,12 @@ def allocate_ids(session: Session, name: str, count: int) -> int:
     return int(rows[0][0]) - count
 
 
+def next_id(session: Session, name: str) -> int:
+    """The lowest id of a kind that nobody has been given yet."""
+    rows = session.all("SELECT next_id FROM id_blocks WHERE name = ?", (name,))
+    return int(rows[0][0]) if rows else 1
+
+
 def stream_id_of(session: Session, connection: ConnectionName, entity: EntityType) -> int:
     """The number of a connection's stream; given at first use."""
     found = session.all("SELECT id FROM streams WHERE connection = ? AND entity = ?", (connection, entity.value))
@@ -60,7 +66,8 @@ class Checkpoint:
     """How far a stream was read.
 
     watermark: the highest source position safely stored. While `is_reading`, a read that began `since` (None = full)
-    goes on at `resume`; `seen` marks the bindings that a full read met so far.
+    goes on at `resume`; `seen` marks the bindings that a full read met so far, and only those with an id below
+    `bindings_before` were there when it began (None = all).
     """
 
     watermark: str | None = None
@@ -68,22 +75,25 @@ class Checkpoint:
     since: str | None = None
     resume: str | None = None
     seen: bytes | None = None
+    bindings_before: int | None = None
 
 
 def find_checkpoint(session: Session, stream_id: int) -> Checkpoint:
     """The checkpoint of a stream; an empty one before its first page."""
     rows = session.all(
-        "SELECT watermark, is_reading, since, resume, seen FROM checkpoints WHERE stream_id = ?", (stream_id,)
+        "SELECT watermark, is_reading, since, resume, seen, bindings_before FROM checkpoints WHERE stream_id = ?",
+        (stream_id,),
     )
     if not rows:
         return Checkpoint()
-    watermark, is_reading, since, resume, seen = rows[0]
+    watermark, is_reading, since, resume, seen, bindings_before = rows[0]
     return Checkpoint(
         watermark,
         bool(is_reading),
         since,
         resume,
         None if seen is None else zstandard.ZstdDecompressor().decompress(seen),
+        bindings_before,
     )
 
 
@@ -91,9 +101,10 @@ def save_checkpoint(session: Session, stream_id: int, checkpoint: Checkpoint, ru
     """Part of the page's transaction: the position is kept exactly when the page is."""
     seen = None if checkpoint.seen is None else zstandard.ZstdCompressor(level=1).compress(checkpoint.seen)
     session.run(
-        "INSERT INTO checkpoints (stream_id, watermark, is_reading, since, resume, seen, run_id, updated_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (stream_id) DO UPDATE SET watermark = excluded.watermark,"
-        " is_reading = excluded.is_reading, since = excluded.since, resume = excluded.resume, seen = excluded.seen,"
+        "INSERT INTO checkpoints (stream_id, watermark, is_reading, since, resume, seen, bindings_before, run_id,"
+        " updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (stream_id) DO UPDATE SET"
+        " watermark = excluded.watermark, is_reading = excluded.is_reading, since = excluded.since,"
+        " resume = excluded.resume, seen = excluded.seen, bindings_before = excluded.bindings_before,"
         " run_id = excluded.run_id, updated_at = excluded.updated_at",
         (
             stream_id,
@@ -102,6 +113,7 @@ def save_checkpoint(session: Session, stream_id: int, checkpoint: Checkpoint, ru
             checkpoint.since,
             checkpoint.resume,
             seen,
+            checkpoint.bindings_before,
             run_id,
             stamp(session, moment),
         ),

@@ -167,6 +167,13 @@ def test_nothing_known_shows_no_number() -> None:
     assert (verdict.before, verdict.after, verdict.as_of) == (None, None, None)
 
 
+def test_an_order_beyond_the_whole_limit_is_blocked_although_nothing_is_known_of_what_is_owed() -> None:
+    verdict = judge(credit("100", **NOTHING_TOLD), "100.01", unknown=Policy.ALLOW)
+    assert causes(verdict) == [(Cause.LIMIT, Outcome.BLOCK)]
+    assert verdict.reasons[0].text == "100.01 EUR ordered, at most 100 EUR available of the limit of 100 EUR"
+    assert judge(credit("100", **NOTHING_TOLD), "100", unknown=Policy.ALLOW).outcome == Outcome.OK
+
+
 def test_known_parts_over_the_limit_block_whatever_else_is_unknown() -> None:
     verdict = judge(credit("450", open_orders=None), "100", unknown=Policy.ALLOW)
     assert causes(verdict) == [(Cause.LIMIT, Outcome.BLOCK)]

@@ -1,7 +1,8 @@
 """Accounts on their way into Tryton, as parties.
 
 Our reference is an identifier of the party without a type (`party.identifier`, a text that is not unique), so a
-creation looks for it before it creates. A party with its addresses, contact mechanisms and identifiers is written in one call.
+creation looks for it before it creates. A party with its addresses, contact mechanisms and identifiers is written in
+one call.
 """
 
 from __future__ import annotations

@@ -334,7 +334,7 @@ class OrderSink:
     # -- reading ------------------------------------------------------------------------------------------------------
 
     def _search(self, write: Write, *, anywhere: bool) -> Row | None:
-        """By the reference as it is sent; `anywhere`: then by our key anywhere in it, since somebody may have edited it."""
+        """By the reference as it is sent; `anywhere`: then by our key anywhere in it (somebody may have edited it)."""
         conditions = [["reference", "=", write.payload.get("reference")]]
         if anywhere:
             conditions.append(["reference", "like", f"%{write.reference}%"])
