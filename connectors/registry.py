@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 
@@ -17,18 +18,20 @@ BUILT_IN: Mapping[str, str] = {
 }
 
 
+@cache
+def third_parties() -> Mapping[str, str]:
+    """Name -> place of installed connectors that are not ours. Looked for once: it reads all that is installed."""
+    return {point.name: point.value for point in entry_points(group=ENTRY_POINT_GROUP)}
+
+
 def connector_names() -> list[str]:
     """All names, ours and those of installed third parties, sorted."""
-    return sorted(set(BUILT_IN) | {point.name for point in entry_points(group=ENTRY_POINT_GROUP)})
+    return sorted({*BUILT_IN, *third_parties()})
 
 
 def get_connector(name: str) -> type[Connector]:
     """The class of a connector. Raises ConfigurationFault that names the nearest known one."""
-    target = BUILT_IN.get(name)
-    if target is None:
-        for point in entry_points(group=ENTRY_POINT_GROUP):
-            if point.name == name:
-                target = point.value
+    target = BUILT_IN.get(name) or third_parties().get(name)
     if target is None:
         raise ConfigurationFault(f"there is no connector {name!r}{did_you_mean(name, connector_names())}")
     module, _, attribute = target.partition(":")

@@ -174,9 +174,9 @@ def judge_order(
 
     credit: None = nothing is known of it. now: aware. maximum_age: an older `as_of`, or one that lies further than
     this in the future, falls under `unknown_policy`; so does an exposure with parts that are not told, unless the
-    order and the known parts (there may be none) exceed the limit, which blocks. rate: from the order's currency to the credit's; without one,
-    another currency blocks. overdue_tolerance: in the credit's currency; more overdue falls under `overdue_policy`,
-    an overdue that is not told under the milder of the two policies.
+    order and the known parts (there may be none) exceed the limit, which blocks. rate: from the order's currency to
+    the credit's; without one, another currency blocks. overdue_tolerance: in the credit's currency; more overdue falls
+    under `overdue_policy`, an overdue that is not told under the milder of the two policies.
     An order that fills the limit to the cent is within it; one of 0 or below (a return) is not held by the limit, only
     by a hold.
     Raises ValueError for a naive `now`; RuleFault for a rate between other currencies.
@@ -212,7 +212,8 @@ def _against_limit(credit: Credit, before: Available, total: Money, doubt: Outco
         # What it owes is not known, but nothing may be owed: no policy on unknowns makes that a yes.
         return [Reason(Cause.LIMIT, Outcome.BLOCK, "no credit is agreed")]
     # While nothing is known of what it owes, the whole limit is the most that can be available.
-    most = before.amount if before.amount is not None else Money(max(credit.limit or Decimal(0), Decimal(0)), credit.currency)
+    limit = max(credit.limit or Decimal(0), Decimal(0))
+    most = before.amount if before.amount is not None else Money(limit, credit.currency)
     if total > most:
         agreed = f"of the limit of {credit.limit:f} {credit.currency}" if has_credit else "as no credit is agreed"
         at_most = "at most " if before.unknown else ""

@@ -37,6 +37,7 @@ class FaultKind(StrEnum):
     INVALID_UTF8 = "invalid_utf8"  # the string of `field` (default: the first one) gets the bytes FF FE
     GIANT_BODY = "giant_body"  # the string of `field` (default: the first one) grows by `size_bytes`
     DUPLICATE_IDS = "duplicate_ids"  # the page's first record once more at its end, with `changes`
+    SURPRISE = "surprise"  # every object of a JSON answer has a member that nobody announced; others stay as they are
     REPLACED = "replaced"  # bytes of the answer replaced by others, each pair of `replacements` in turn
     CLOCK_BACKWARDS = "clock_backwards"  # the server's clock is `seconds_back` behind for this request
 
@@ -159,6 +160,8 @@ def distort(fault: Fault, response: Response, previous: Response | None) -> Resp
             return replace(response, body=with_text_prefix(response.body, fault.field, b"\xff\xfe"))
         case FaultKind.GIANT_BODY:
             return replace(response, body=with_text_prefix(response.body, fault.field, b"x" * fault.size_bytes))
+        case FaultKind.SURPRISE:
+            return replace(response, body=with_surprises(response.body))
         case FaultKind.REPLACED:
             body = response.body
             for old, new in fault.replacements:
@@ -185,6 +188,24 @@ def with_text_prefix(body: bytes, field: str | None, prefix: bytes) -> bytes:
     if found is None:
         raise ValueError(f"the answer has no string field {field or 'at all'} to disturb")
     return body[: found.end()] + prefix + body[found.end() :]
+
+
+def with_surprises(body: bytes) -> bytes:
+    """The JSON text with one more member in every object; a text that is no JSON stays as it is."""
+    try:
+        value = json_text.load(body)
+    except ValueError:
+        return body
+    return json_text.dump(_surprised(value)).encode()
+
+
+def _surprised(value: object) -> object:
+    if isinstance(value, dict):
+        return {
+            **{name: _surprised(item) for name, item in value.items()},
+            "zzSurprise": {"since": "yesterday", "n": [1]},
+        }
+    return [_surprised(item) for item in value] if isinstance(value, list) else value
 
 
 def with_duplicate(body: bytes, records_key: str, changes: Mapping[str, object]) -> bytes:

@@ -35,6 +35,18 @@ class Held:
     is_cancelled: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Sellable:
+    """What an order can be written from: external ids of accounts that may order as much as they like, in `currency`,
+    of products that may be sold to them by the piece, and of the warehouse to deliver from (None: orders name none).
+    """
+
+    accounts: Sequence[str]
+    products: Sequence[str]
+    currency: str
+    warehouse: str | None = None
+
+
 class Rehearsal(Protocol):
     """A running simulated back office. A context manager: entering starts it on a loopback port, leaving ends it.
 
@@ -57,8 +69,8 @@ class Rehearsal(Protocol):
         Secrets are those of this run: they protect nothing.
         """
 
-    def sellable(self) -> tuple[Sequence[str], Sequence[str]]:
-        """External ids of accounts that may order as much as they like, and of products that may be sold to them."""
+    def sellable(self) -> Sellable:
+        """What an order can be written from; never empty."""
 
     def ids(self, entity: str) -> set[str]:
         """The external ids that a full read of an entity must bring."""

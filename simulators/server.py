@@ -70,6 +70,10 @@ class LoopbackServer:
         self._http: _HttpServer | None = None
         self._thread: threading.Thread | None = None
         self.crashes: list[BaseException] = []
+        self.disturbed = 0
+        """How many requests the plan has hit since it was set."""
+        self.is_holding = threading.Event()
+        """Set once a request was carried out whose answer its fault holds back; `set_plan` clears it."""
 
     @property
     def url(self) -> str:
@@ -93,10 +97,13 @@ class LoopbackServer:
             self._log.clear()
 
     def set_plan(self, plan: Plan) -> None:
-        """Replace the plan of faults; its rules count from now."""
+        """Replace the plan of faults; its rules count from now, and an earlier answer to repeat is one from now on."""
         with self._lock:
             self._plan = tuple(plan)
             self._counter = ()
+            self._previous.clear()
+            self.disturbed = 0
+            self.is_holding.clear()
 
     @property
     def portion_read_first(self) -> float:
@@ -145,6 +152,7 @@ class LoopbackServer:
             request = Request(self._requests, method, unquote(path), query, headers, body, now, kind)
             self._counter = count(self._plan, request, self._counter)
             fault = pick(self._plan, request, self._counter)
+            self.disturbed += fault is not None
         if fault is not None and fault.kind is FaultKind.CLOCK_BACKWARDS:
             request = replace(request, received_at=now - timedelta(seconds=fault.seconds_back))
         return request, fault
@@ -162,7 +170,8 @@ class LoopbackServer:
         if fault is not None and fault.prevents_handling:
             return distort(fault, Response(200), None)
         response = self._handle(request)
-        if fault is not None and waits_after:
+        if fault is not None and waits_after and fault.latency_ms:
+            self.is_holding.set()
             self._stopping.wait(fault.latency_ms / 1000)
         if fault is None:
             with self._lock:

@@ -331,7 +331,8 @@ class Pusher:
             seconds = max((due - now).total_seconds() if due is not None else 0.0, self._pace.seconds_left)
         if awake_seconds() + seconds > self._progressed_at + self.wait_seconds:
             return False
-        return not self.stop.wait(seconds + 0.001)
+        # what is held meanwhile stays ours: a pause may be longer than a lease
+        return not self.stop.wait((min(seconds, RENEW_SECONDS) if self._ready else seconds) + 0.001)
 
     def _take_back(self, crew: Crew) -> None:
         """What was handed out and is still in the queue was not sent."""

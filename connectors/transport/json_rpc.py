@@ -6,6 +6,7 @@ reports its errors inside HTTP 200 (seen on a 8.2 server).
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +34,8 @@ class JsonRpc:
 
     def __init__(self, client: HttpClient, path: str, error_of: ErrorOf) -> None:
         self._client, self._path, self._error_of = client, path, error_of
-        self._last_id = 0
+        # not from 1: the answer to another client's call must not pass for the answer to ours
+        self._last_id = secrets.randbelow(1 << 30)
 
     def call(self, method: str, *params: Any, is_safe_to_repeat: bool, operation: str | None = None) -> Any:
         """The result of a call, its fractions as Decimal.

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from simulators.proxy import LoopbackProxy
-from simulators.rehearsal import AUTH, READ, WRITE, Held
+from simulators.rehearsal import AUTH, READ, WRITE, Held, Sellable
 from simulators.server import LoopbackServer
 from simulators.tryton_server.environment import ADMIN_PASSWORD, ADMIN_USER
 from simulators.tryton_server.server import TrytonServer
@@ -27,6 +27,7 @@ _READS = re.compile(
     rb'"method":\s*"(?:model\.[\w.]+\.(?:search_read|read|search|search_count|fields_get|default_get|on_change_\w+'
     rb'|get_\w+|today)|common\.db\.(?:list|version))"'
 )
+_WARNING = re.compile(r"'UserWarning', \['([^']+)'")
 _MODELS = {"account": "party.party", "product": "product.product", "order": "sale.sale"}
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -42,7 +43,7 @@ class Rehearsal:
     """The seeded demo company. folder: keeps Tryton's environment and the seed, made once."""
 
     connector = "tryton"
-    entities: Sequence[str] = ("account", "product")
+    entities: Sequence[str] = ("account", "product", "order")
 
     def __init__(self, folder: Path = Path(".tryton")) -> None:
         self._server = TrytonServer(folder)
@@ -74,21 +75,22 @@ class Rehearsal:
         server = self._server
         return {"url": self.http.url, "database": server.database, "user": server.user, "password": server.password}
 
-    def sellable(self) -> tuple[Sequence[str], Sequence[str]]:
+    def sellable(self) -> Sellable:
         """Customers without a credit limit, and goods that are sold in whole units."""
         parties = self._read("party.party", [["code", "like", "CUST-%"]], ["credit_limit_amount"])
         goods = self._read("product.product", [["code", "like", "TOO-%"], ["salable", "=", True]], ["code"])
         accounts = [str(row["id"]) for row in parties if row["credit_limit_amount"] is None]
-        return accounts, [str(row["id"]) for row in goods]
+        (warehouse, *_) = self._read("stock.location", [["type", "=", "warehouse"]], ["code"])
+        return Sellable(accounts, [str(row["id"]) for row in goods], "EUR", str(warehouse["id"]))
 
     def ids(self, entity: str) -> set[str]:
         """Of parties (the company's own left out) and variants, deactivated ones too."""
         domain: list[Any] = [["code", "!=", "COMPANY"]] if entity == "account" else []
-        return {str(row["id"]) for row in self._read(_MODELS[entity], domain, ["code"])}
+        return {str(row["id"]) for row in self._read(_MODELS[entity], domain, ["create_date"])}
 
     def touch(self, entity: str, external_id: str) -> None:
-        """A name, or a description, changes."""
-        field = "name" if entity == "account" else "description"
+        """A name, a description, or the comment of a sale (which may change in any state) changes."""
+        field = {"account": "name", "product": "description", "order": "comment"}[entity]
         before = self._read(_MODELS[entity], [["id", "=", int(external_id)]], [field])[0][field] or ""
         self._call(f"model.{_MODELS[entity]}.write", [int(external_id)], {field: f"{before} (changed)".strip()})
 
@@ -99,8 +101,18 @@ class Rehearsal:
         return str(self._call("model.party.party.create", [{"name": "A new party"}])[0])
 
     def remove(self, entity: str, external_id: str) -> None:
-        """Deactivated, as its own people do it."""
-        self._call(f"model.{_MODELS[entity]}.write", [int(external_id)], {"active": False})
+        """Deactivated, as its own people do it. Raises KeyError for orders, which are cancelled instead."""
+        if entity == "order":
+            raise KeyError(entity)
+        method, values = f"model.{_MODELS[entity]}.write", {"active": False}
+        try:
+            self._call(method, [int(external_id)], values)
+        except RuntimeError as refusal:
+            warning = _WARNING.search(str(refusal))
+            if warning is None:
+                raise
+            self._call("model.res.user.warning.skip", warning[1])
+            self._call(method, [int(external_id)], values)
 
     def expire_credentials(self) -> None:
         """Every session is forgotten."""

@@ -12,13 +12,14 @@ from connectors.sinks import Write
 from connectors.transport.fence import awake_seconds, check_may_send, sending_while
 from connectors.transport.http import HttpClient
 from crm_core.clock import system_clock
-from crm_core.errors import ServiceUnavailable
+from crm_core.errors import RateLimited, ServiceUnavailable
 from crm_core.intents import IntentEvent, IntentState
 from crm_core.store import outbox_steps, state
 from crm_core.store.database import Database
 from crm_core.store.outbox_steps import Step
 from simulators.exchange import Response
 from simulators.server import LoopbackServer
+from sync_jobs import push
 from tests.conftest import TestClock
 from tests.support.pushing import ERP, ORDER, PushBench
 
@@ -46,6 +47,24 @@ def test_pushes_that_run_at_once_share_the_work_and_send_nothing_twice(database:
         thread.join(60)
     assert sum(report.sent for report in reports) == 60
     assert len(bench.office.pushed) == 60
+    bench.assert_exactly_once(orders)
+
+
+def test_what_is_held_through_a_pause_longer_than_a_lease_stays_with_its_worker(
+    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise each long pause would hand the whole queue on, and with it the work of preparing it."""
+    monkeypatch.setattr(push, "LEASE", timedelta(seconds=0.5))
+    monkeypatch.setattr(push, "RENEW_SECONDS", 0.1)
+    monkeypatch.setattr(push, "MARGIN_SECONDS", 0.1)
+    monkeypatch.setattr(push, "_HOUSEKEEPING_SECONDS", 0.05)
+    bench = PushBench(sqlite_database, system_clock, workers=1, wait_seconds=10)
+    account, product = bench.ready()
+    orders = [bench.order(account, product) for _ in range(5)]
+    answers = iter([RateLimited("slower", retry_after_seconds=1.2)])
+    bench.office.before = lambda write: next(answers, None)
+    report = bench.push()
+    assert report.taken_over == 0
     bench.assert_exactly_once(orders)
 
 

@@ -23,7 +23,8 @@ def error_of(error: Any, operation: str) -> ConnectorError:
 
 
 @pytest.fixture
-def rpc(loopback: Any) -> JsonRpc:
+def rpc(loopback: Any, monkeypatch: pytest.MonkeyPatch) -> JsonRpc:
+    monkeypatch.setattr("connectors.transport.json_rpc.secrets.randbelow", lambda bound: 0)
     return JsonRpc(HttpClient(ConnectionConfig(attempts=1), loopback.url), "/erp/rpc/", error_of)
 
 
@@ -67,3 +68,15 @@ def test_an_answer_that_is_no_envelope_of_this_call(
     with pytest.raises(expected) as caught:
         rpc.call("m", is_safe_to_repeat=is_safe)
     assert type(caught.value) is expected
+
+
+def test_the_answer_to_another_clients_first_call_is_not_taken_for_ours(loopback: Any, answer: Reply) -> None:
+    """A proxy that repeats an answer would otherwise hand a sign-in's session to whoever asks first."""
+    first, second = (JsonRpc(HttpClient(ConnectionConfig(attempts=1), loopback.url), "/", error_of) for _ in range(2))
+    loopback.script = [answer(body=b"{}")]
+    with pytest.raises(ProtocolViolation):
+        first.call("a", is_safe_to_repeat=True)
+    sent = json.loads(loopback.seen[0].body)["id"]
+    loopback.script = [answer(body=b'{"id": %d, "result": []}' % sent)]
+    with pytest.raises(ProtocolViolation, match="the answer is that of call"):
+        second.call("b", is_safe_to_repeat=True)

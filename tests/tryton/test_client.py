@@ -124,6 +124,14 @@ def test_too_many_sign_ins_are_left_alone() -> None:
 
 
 @responses.activate
+def test_preferences_that_are_no_object_are_refused() -> None:
+    """An answer of another call must not end as a crash in the middle of a pull."""
+    serve({"common.db.login": [[2, "token", None]], PREFER: [[2, "token", None]]})
+    with TrytonClient(CONFIG) as client, pytest.raises(ProtocolViolation, match="the answer is no object"):
+        _ = client.company
+
+
+@responses.activate
 def test_a_method_that_the_server_does_not_offer() -> None:
     """403 with an HTML page is what an unknown method gets."""
     serve({"common.db.login": [[2, "token", None]], PREFER: [(403, {}, "<title>403 Forbidden</title>")]})

@@ -122,7 +122,7 @@ class TrytonClient:
         "no limit". So nothing is read before this. Raises ConfigurationFault without a company and for one that the
         user's company filter hides, PermissionDenied for one that is not the user's.
         """
-        preferences = self._call("res.user", "get_preferences", True, context={})
+        preferences = _object(self._call("res.user", "get_preferences", True, context={}), "res.user.get_preferences")
         allowed = preferences.get("companies") or []
         wanted = self._config.company or preferences.get("company")
         if wanted is None:
@@ -204,9 +204,16 @@ class TrytonClient:
                 return found
             last = page[-1]["id"]
 
-    def ask(self, model: str, method: str, *params: Any) -> Any:
-        """A method that changes nothing (`fields_get`, `default_get`, `on_change_party`); its answer as it comes."""
-        return self._call(model, method, *params, context=self.context)
+    def ask(self, model: str, method: str, *params: Any) -> Row:
+        """A method that changes nothing and answers an object: `fields_get`, `default_get`, `on_change_party`."""
+        return _object(self._call(model, method, *params, context=self.context), f"{model}.{method}")
+
+    def choices(self, model: str, method: str) -> frozenset[str]:
+        """The values of a selection, from the method that lists them with their labels."""
+        pairs = self._call(model, method, context=self.context)
+        if not isinstance(pairs, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+            raise ProtocolViolation("the answer is no list of choices", operation=f"{model}.{method}")
+        return frozenset(str(value) for value, _ in pairs if value)
 
     def change(self, model: str, method: str, *params: Any, context: Mapping[str, Any] | None = None) -> Any:
         """A method that changes something: sent once. Raises OutcomeUnknown when no answer came."""
@@ -227,6 +234,12 @@ class TrytonClient:
                     f"this server does not offer {method} of {model}", http_status=403, operation=operation
                 ) from error
             raise
+
+
+def _object(answer: Any, operation: str) -> Row:
+    if not isinstance(answer, dict):
+        raise ProtocolViolation("the answer is no object", operation=operation)
+    return answer
 
 
 def _rows(answer: Any, shape: Shape, model: str) -> list[Row]:

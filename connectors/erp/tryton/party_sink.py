@@ -211,8 +211,7 @@ class PartySink:
         """With its type: the connection's, else that of the country which the number begins with (`be_vat`)."""
         kind = self.config.tax_identifier_type or f"{code[:2].lower()}_vat"
         if self._types is None:
-            pairs = self.client.ask("party.identifier", "get_types")
-            self._types = frozenset(str(value) for value, _ in pairs if value)
+            self._types = self.client.choices("party.identifier", "get_types")
         if kind not in self._types:
             raise ValidationRejected(
                 f"no kind of tax number is known for {code[:2]!r}: set `tax_identifier_type` of the connection",

@@ -1,0 +1,253 @@
+"""Writing under faults: whatever happens on the way, the books hold exactly one record with the right values.
+
+    class TestWriting(WritingSuite):
+        rehearsal = Rehearsal
+
+Each test enters a change in the CRM, disturbs one request of the write, pushes until nothing is left to do, and then
+compares the books with the CRM. A write of several requests is disturbed at each of them in turn.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from connectors.conformance import dying
+from connectors.conformance.audit import Audit, Books, audit, books_of
+from connectors.conformance.rig import Rig, begin
+from connectors.sinks import Action
+from crm_core.ids import EntityType
+from crm_core.model.base import Entity
+from simulators.faults import Fault, FaultKind, Rule
+from simulators.rehearsal import READ, WRITE, Rehearsal
+from sync_jobs.changes import Saved
+
+ACCOUNT, ORDER = EntityType.ACCOUNT, EntityType.ORDER
+WRITES = [
+    (ACCOUNT, Action.CREATE),
+    (ACCOUNT, Action.UPDATE),
+    (ORDER, Action.CREATE),
+    (ORDER, Action.UPDATE),
+    (ORDER, Action.CANCEL),
+]
+_MOST_REQUESTS = 20
+_DEATH_SECONDS = 30.0
+_ATTEMPTS = 2
+"""Tries of a read."""
+_numbers = itertools.count(1)
+"""Of what is entered: codes are unique over there."""
+
+FAULTS: Mapping[str, Callable[[int], Fault]] = {
+    "cut before the request": lambda _: Fault(FaultKind.CUT_BEFORE),
+    "cut in the middle of the request": lambda _: Fault(FaultKind.CUT_REQUEST, portion=0.5),
+    "cut after the commit, before the answer": lambda _: Fault(FaultKind.CUT_AFTER, resets=True),
+    "cut in the middle of the answer": lambda _: Fault(FaultKind.CUT_MIDDLE, portion=0.5),
+    "5xx before the commit": lambda _: Fault(FaultKind.STATUS, status=503),
+    "5xx after the commit": lambda _: Fault(FaultKind.STATUS, status=502, after_commit=True),
+    "the answer comes after the time-out": lambda late: Fault(FaultKind.LATENCY, latency_ms=late, after_commit=True),
+    "carried out after the time-out": lambda late: Fault(FaultKind.LATENCY, latency_ms=late),
+    "asked to slow down": lambda _: Fault(FaultKind.STATUS, status=429, headers=(("Retry-After", "1"),)),
+}
+"""Name -> the fault, given how many milliseconds are later than the time-out."""
+
+
+FAULTS_OF_LOOK_UPS = ("cut before the request", "5xx before the commit", "cut in the middle of the answer")
+
+
+class WritingSuite:
+    """Subclass it in a test module and name the rehearsal.
+
+    timeout_seconds: for one answer. settle_seconds: how long after that a late request may still be carried out; the
+    late requests of this suite are 60 % later than the time-out. options: further settings of the connection.
+    """
+
+    rehearsal: ClassVar[Callable[[], Rehearsal]]
+    options: ClassVar[Mapping[str, Any]] = {}
+    timeout_seconds: ClassVar[float] = 0.5
+    settle_seconds: ClassVar[float] = 1.0
+
+    # -- what the tests stand on --------------------------------------------------------------------------------------
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def template(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+        """The running rehearsal, and a hub that has pulled it."""
+        with cls.rehearsal() as rehearsal:
+            yield begin(rehearsal, tmp_path_factory.mktemp("hub"), **cls.options)
+
+    @pytest.fixture
+    def rig(self, template: Rig, tmp_path: Path) -> Iterator[Rig]:
+        """A hub of its own for each test; the books go on."""
+        timing = {"timeout_seconds": self.timeout_seconds, "settle_seconds": self.settle_seconds}
+        template.rehearsal.http.set_plan([])
+        yield template.copied(
+            tmp_path / "hub", **timing, **{"attempts": _ATTEMPTS, "parallel_writes": 1, **self.options}
+        )
+        template.rehearsal.http.set_plan([])
+
+    @pytest.fixture
+    def before(self, template: Rig) -> Books:
+        """What is in the books when the test begins."""
+        return books_of(template.rehearsal)
+
+    # -- the tests ----------------------------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize(("entity", "action"), WRITES)
+    def test_a_write_arrives_once_with_the_right_values(
+        self, rig: Rig, before: Books, entity: EntityType, action: Action
+    ) -> None:
+        """Undisturbed. Without this nothing else means anything."""
+        self._skip_without(rig, entity, action)
+        self._entered(rig, entity, action)
+        report = rig.push(wait_seconds=0)
+        _assert_clean(rig, before)
+        assert report.looked_up == 0, "an answer that came was not understood"
+        assert report.sent == 1, "one change is one write"
+
+    @pytest.mark.parametrize("fault", FAULTS)
+    @pytest.mark.parametrize(("entity", "action"), WRITES)
+    def test_a_disturbed_write_is_there_exactly_once(
+        self, rig: Rig, before: Books, entity: EntityType, action: Action, fault: str
+    ) -> None:
+        """Each request of the write in turn is hit by the fault, once."""
+        self._skip_without(rig, entity, action)
+        late = int(self.timeout_seconds * 1600)
+        for nth in range(1, _MOST_REQUESTS + 1):
+            self._entered(rig, entity, action)
+            was_hit = _pushed_under(rig, [Rule(FAULTS[fault](late), kind=WRITE, nth=nth)])
+            _assert_clean(rig, before, f"the request no. {nth} was hit")
+            if not was_hit:
+                break
+        assert nth > 1, "no request was hit: `kind_of` of the rehearsal does not tell writes"
+
+    @pytest.mark.parametrize(
+        "fault", ["cut before the request", "5xx before the commit", "cut in the middle of the answer"]
+    )
+    def test_a_look_up_that_fails_is_done_again(self, rig: Rig, before: Books, fault: str) -> None:
+        """The answer to the write is lost, and then the way is disturbed for looking, too."""
+        entity = self._main_entity(rig)
+        rig.save(self._new(rig, entity))
+        lost = Rule(Fault(FaultKind.CUT_AFTER), kind=WRITE, times=3)
+        # more often in a row than the transport repeats a read, so that the look-up itself comes back without an answer
+        disturbed = Rule(FAULTS[fault](0), kind=READ, nth=1, times=_ATTEMPTS + 1)
+        rig.rehearsal.http.set_plan([lost, disturbed])
+        rig.push()
+        rig.rehearsal.http.set_plan([])
+        rig.push()
+        _assert_clean(rig, before)
+
+    def test_several_writes_at_once_are_disturbed_each_in_its_own_way(self, rig: Rig, before: Books) -> None:
+        """Accounts and their orders, with a fault on every third request."""
+        late = int(self.timeout_seconds * 1600)
+        kinds = tuple(make(late) for make in FAULTS.values())
+        for _ in range(8):
+            account = rig.save(self._new(rig, ACCOUNT)).crm_id if rig.actions(ACCOUNT) else None
+            if rig.actions(ORDER):
+                rig.save(rig.new_order(next(_numbers), account))
+        plan = [Rule(kinds[0], kind=WRITE, probability=0.33, seed=7, others=kinds[1:])]
+        assert _pushed_under(rig, plan, wait_seconds=60)
+        rig.push()
+        _assert_clean(rig, before)
+
+    def test_two_edits_go_out_in_their_order(self, rig: Rig, before: Books) -> None:
+        """The second edit waits for the first one, whatever happens to that."""
+        entity = self._main_entity(rig)
+        self._skip_without(rig, entity, Action.UPDATE)
+        saved = rig.save(self._new(rig, entity))
+        rig.rehearsal.http.set_plan([Rule(Fault(FaultKind.CUT_AFTER), kind=WRITE)])
+        rig.push(wait_seconds=0)
+        rig.save(rig.edited(rig.get(saved), next(_numbers)))
+        rig.push()
+        rig.save(rig.edited(rig.get(saved), next(_numbers)))
+        rig.push()
+        _assert_clean(rig, before)
+
+    @pytest.mark.parametrize("moment", dying.MOMENTS)
+    def test_killed_at_any_moment_the_next_push_goes_on(self, rig: Rig, before: Books, moment: str) -> None:
+        """kill -9 while an intent is in each of its states, and while the back office has it and we do not know."""
+        rig.save(self._new(rig, self._main_entity(rig)))
+        if moment == dying.OUTCOME_UNKNOWN:
+            rig.rehearsal.http.set_plan([Rule(Fault(FaultKind.CUT_AFTER), kind=WRITE)])
+        _die(rig, moment)
+        rig.rehearsal.http.set_plan([])
+        rig.push()
+        _assert_clean(rig, before)
+
+    def test_killed_after_the_commit_over_there(self, rig: Rig, before: Books) -> None:
+        """The back office has it, and the process that sent it is gone before the answer came."""
+        rig.save(self._new(rig, self._main_entity(rig)))
+        http = rig.rehearsal.http
+        slow = Fault(FaultKind.LATENCY, latency_ms=int(_DEATH_SECONDS * 1000), after_commit=True)
+        http.set_plan([Rule(slow, kind=WRITE)])
+        process = _started(rig, "never")
+        try:
+            assert http.is_holding.wait(_DEATH_SECONDS), "the write never arrived"
+        finally:
+            process.kill()
+            process.wait()
+        http.set_plan([])
+        rig.push()
+        _assert_clean(rig, before)
+
+    # -- small things -------------------------------------------------------------------------------------------------
+
+    def _skip_without(self, rig: Rig, entity: EntityType, action: Action) -> None:
+        if action not in rig.actions(entity):
+            pytest.skip(f"{rig.rehearsal.connector} does not {action.value} {entity.value}s")
+
+    def _main_entity(self, rig: Rig) -> EntityType:
+        return ORDER if rig.actions(ORDER) else ACCOUNT
+
+    def _new(self, rig: Rig, entity: EntityType) -> Entity:
+        return rig.new_account(next(_numbers)) if entity is ACCOUNT else rig.new_order(next(_numbers))
+
+    def _entered(self, rig: Rig, entity: EntityType, action: Action) -> Saved:
+        """A change of the CRM that goes out as this action: what comes before it is there already."""
+        saved = rig.save(self._new(rig, entity))
+        if action is Action.CREATE:
+            return saved
+        rig.push(wait_seconds=0)
+        there = rig.get(saved)
+        if action is Action.CANCEL:
+            return rig.save(there.model_copy(update={"status": "cancelled"}))
+        return rig.save(rig.edited(there, next(_numbers)))
+
+
+def _pushed_under(rig: Rig, plan: list[Rule], *, wait_seconds: float = 30.0) -> bool:
+    """Push while the plan holds, then once more; whether anything was hit."""
+    http = rig.rehearsal.http
+    http.set_plan(plan)
+    rig.push(wait_seconds=wait_seconds)
+    was_hit = http.disturbed > 0
+    http.set_plan([])
+    return was_hit
+
+
+def _assert_clean(rig: Rig, before: Books, what: str = "") -> None:
+    found: Audit = audit(rig.hub, rig.rehearsal, before)
+    assert found.is_clean, "\n".join([what, *found.faults])
+    assert found.written > 0
+    assert rig.rehearsal.http.crashes == []
+
+
+def _started(rig: Rig, moment: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", dying.__name__, str(rig.hub.settings.file), moment]
+    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+
+
+def _die(rig: Rig, moment: str) -> None:
+    process = _started(rig, moment)
+    try:
+        code = process.wait(_DEATH_SECONDS)
+    finally:
+        process.kill()
+        process.wait()
+    assert code == -signal.SIGKILL, f"it was to be killed when an intent is {moment}, and ended with {code}"

@@ -1,0 +1,1 @@
+"""What `counterfoil connector new` makes: a whole small connector to begin with."""
