@@ -15,6 +15,7 @@ ENTRY_POINT_GROUP = "counterfoil.connectors"
 BUILT_IN: Mapping[str, str] = {
     "business_central": "connectors.erp.business_central.connector:BusinessCentral",
     "tryton": "connectors.erp.tryton.connector:Tryton",
+    "xero": "connectors.accounting.xero.connector:Xero",
 }
 
 

@@ -1,0 +1,1 @@
+"""A simulated Xero: OAuth 2, connections and the Accounting API 2.0 with state, on loopback."""
