@@ -87,11 +87,15 @@ def messages_of(element: Mapping[str, Any], path: str = "") -> Iterator[tuple[st
                 yield from messages_of(part, f"{name}[{position}]")
 
 
-def fields_of(found: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-    """The fields that are refused, each once; where a part tells its own errors, with its place."""
+def fields_of(found: Sequence[tuple[str, str]], names: Mapping[str, str]) -> tuple[str, ...]:
+    """The fields that are refused, each once; where a part tells its own errors, with its place.
+
+    names: what a field is called in this record, where the sentence has another word for it.
+    """
     fields = []
     for path, message in found:
         field = field_of(message)
+        field = names.get(field, field) if field is not None else None
         if path:
             field = path if field is None else f"{path}.{field.rpartition('.')[2]}"
         if field is not None:
@@ -100,11 +104,16 @@ def fields_of(found: Sequence[tuple[str, str]]) -> tuple[str, ...]:
 
 
 def error_of(
-    found: Sequence[tuple[str, str]], *, operation: str, request_id: str | None, http_status: int | None = None
+    found: Sequence[tuple[str, str]],
+    *,
+    operation: str,
+    request_id: str | None,
+    http_status: int,
+    names: Mapping[str, str],
 ) -> ConnectorError:
-    """The error that these sentences about one record stand for."""
+    """The error that these sentences about one record stand for. names: see `fields_of`."""
     sentences = list(dict.fromkeys(message for _, message in found)) or ["refused without a word"]
-    fields = fields_of(found)
+    fields = fields_of(found, names)
     text = shortened(redact("; ".join(sentences)))
     named = f"{', '.join(fields)}: {text}" if fields else text
     kind = kind_of(sentences)
@@ -151,7 +160,7 @@ def read_refusal(status: int, headers: Mapping[str, str], body: bytes) -> Refusa
     if found:
         sentences = list(dict.fromkeys(message for _, message in found))
         kind = kind_of(sentences)
-        fields = fields_of(found)
+        fields = fields_of(found, {})
         message = (f"{', '.join(fields)}: " if fields else "") + "; ".join(sentences)
         code = str(said.get("Type") or "ValidationException") if kind is ValidationRejected else kind.__name__
         return Refusal(message, status=status, code=code, request_id=request_id, fields=fields)

@@ -20,6 +20,11 @@ log = logging.getLogger("counterfoil.xero")
 Outcome = Accepted | Refused
 Row = Mapping[str, Any]
 
+_NAMES: Mapping[str, Mapping[str, str]] = {
+    "ContactID": {"CurrencyCode": "DefaultCurrency", "Status": "ContactStatus"},
+    "InvoiceID": {"Contact": "ContactID"},
+}
+"""Key of a record -> what its payload calls a field that Xero's sentences call otherwise."""
 _ZERO_ID = "00000000-0000-0000-0000-000000000000"
 
 
@@ -69,7 +74,10 @@ def _outcome(
         return Refused(OutcomeUnknown(text, operation=operation, request_id=request_id))
     if written.is_refused or _is_refused(row):
         found, status = list(refusals.messages_of(row)), 400 if written.is_refused else 200
-        return Refused(refusals.error_of(found, operation=operation, request_id=request_id, http_status=status))
+        names = _NAMES[id_key]
+        return Refused(
+            refusals.error_of(found, operation=operation, request_id=request_id, http_status=status, names=names)
+        )
     external_id = row.get(id_key)
     if not isinstance(external_id, str) or not is_guid(external_id) or external_id == _ZERO_ID:
         text = f"the answer tells no {id_key}"

@@ -1,0 +1,1 @@
+"""The Xero connector against its simulator."""
