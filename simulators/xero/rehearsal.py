@@ -68,6 +68,12 @@ class Rehearsal:
             "token_url": self.simulator.token_url,
         }
 
+    def sellable(self) -> tuple[Sequence[str], Sequence[str]]:
+        """See `Rehearsal.sellable`: every customer, since Xero has no limits of credit, and every item that is sold."""
+        customers = [row["ContactID"] for row in self.simulator.values("Contacts") if row["IsCustomer"]]
+        items = [row["ItemID"] for row in self.simulator.values("Items") if row["IsSold"]]
+        return customers, items
+
     def ids(self, entity: str) -> set[str]:
         """See `Rehearsal.ids`."""
         match entity:

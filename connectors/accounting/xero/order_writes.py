@@ -43,7 +43,8 @@ SHAPE: Shape = {
 }
 _PLACES: Mapping[str, int] = {"Quantity": 4, "UnitAmount": 4, "DiscountRate": 2}
 """Decimals that Xero keeps (`unitdp=4`); of more it would make others."""
-_KEPT = ("ItemCode", "Description", "AccountCode", "TaxType", "Tracking")
+_LINE_TEXTS = ("ItemCode", "Description", "AccountCode", "TaxType")
+_KEPT = (*_LINE_TEXTS, "Tracking")
 """What a line keeps that we change, where we say nothing of it."""
 _HUNDRED = Decimal(100)
 _CENT = Decimal("0.01")
@@ -135,7 +136,7 @@ def values_of(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def holds(values: Mapping[str, Any], payload: Mapping[str, Any]) -> bool:
-    """Whether an invoice that was read back says what the payload says; a line's key does not count."""
+    """Whether an invoice that was read back says what the payload says, whatever the keys of its lines."""
     for name, said in payload.items():
         if name == "LineItems":
             found = values.get(name) or ()
@@ -189,8 +190,9 @@ def _without_item(config: XeroConfig) -> dict[str, Any]:
 
 
 def _read_line(line: Line) -> dict[str, Any]:
-    """Without its unit, which cannot be read back."""
-    texts = {name: line[name] for name, word in LINE.items() if word != "number" and line.get(name)}
+    """Without its unit, which cannot be read back, and its key: of a line that came about with this write the CRM
+    knows only its own, and a difference in keys is none in the order."""
+    texts = {name: line[name] for name in _LINE_TEXTS if line.get(name)}
     numbers = {name: _number(line, name) for name in _PLACES}
     return {**texts, **numbers, "LineAmount": _number(line, "LineAmount")}
 
@@ -199,7 +201,7 @@ def _is_same_line(found: Line, said: Line) -> bool:
     return all(
         found.get(name) == value
         for name, value in said.items()
-        if value is not None and name not in ("LineItemID", "Unit")
+        if value is not None and name not in ("LineItemID", "Unit")  # see _read_line
     )
 
 

@@ -181,7 +181,7 @@ class OrderSink:
         if write.external_id is not None:
             row = _find_by_id(self._client, "Invoices", write.external_id)
         else:
-            rows = self._by_reference([write], searches=True).get(write.reference, ())
+            rows = self._by_reference([write]).get(write.reference, ())
             row = _only_one(rows, write, "invoice")
         if row is None:
             return None
@@ -230,9 +230,13 @@ class OrderSink:
             outgoing.append(Outgoing(write, body, _has_id("InvoiceID", invoice_id)))
         return outgoing
 
-    def _by_reference(self, writes: Sequence[Write], *, searches: bool = False) -> dict[ClientReference, list[Row]]:
-        """Invoices with these references: by the text that we would write or have written, which is found at once;
-        those that were tried also by a search for our part alone, should the customer's have changed since."""
+    def _by_reference(self, writes: Sequence[Write]) -> dict[ClientReference, list[Row]]:
+        """Invoices with these references.
+
+        First by the text that we would write: one question for all, answered from the books as they are. What that does
+        not bring may stand behind another customer's reference (corrected there, or changed by us before the CRM went
+        back to a backup), so it is searched for by our part alone: a call each, which is worth an invoice not doubled.
+        """
         wanted = {write.reference for write in writes}
         conditions: dict[str, None] = {}
         for write in writes:
@@ -252,7 +256,7 @@ class OrderSink:
         for where in _in_portions(list(conditions)):
             take({"where": f"{SALES} AND ({where})"})
         for write in writes:
-            if write.reference not in found and (searches or write.was_tried):
+            if write.reference not in found:
                 take({"where": SALES, "searchTerm": str(write.reference)})
         return {reference: list(rows.values()) for reference, rows in found.items()}
 
