@@ -14,7 +14,7 @@ from connectors.transport.json_pages import encode
 from connectors.watermark import watermark_of
 from crm_core.ids import ExternalId
 
-ITEMS = Part("Items", "ItemID", {"unitdp": 4}, is_paged=False)
+ITEMS = Part("Items", "ItemID", is_paged=False)
 
 
 def items(shape: Shape) -> Source:

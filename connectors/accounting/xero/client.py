@@ -43,6 +43,7 @@ log = logging.getLogger("counterfoil.xero")
 _T = TypeVar("_T")
 
 API_PATH = "/api.xro/2.0"
+_WITH_UNIT_PRICES = frozenset({"Items", "Invoices", "CreditNotes"})
 LOW_MARKS: Mapping[str, Sequence[int]] = {"X-DayLimit-Remaining": (500, 100, 20), "X-MinLimit-Remaining": (3,)}
 """What is left of a limit, and from where on down a person is told, once each."""
 
@@ -166,7 +167,8 @@ class XeroClient:
         headers = {"xero-tenant-id": self.tenant_id}
         if since is not None:
             headers["If-Modified-Since"] = since
-        answer = self._http.get(path, operation=operation, params=params, headers=headers)
+        asked = {**(params or {}), **_decimals_of(path)}
+        answer = self._http.get(path, operation=operation, params=asked, headers=headers)
         self._watch_limits(answer.headers)
         return answer
 
@@ -206,7 +208,7 @@ class XeroClient:
                 method,
                 name,
                 operation=operation,
-                params={"summarizeErrors": "false", "unitdp": 4},
+                params={"summarizeErrors": "false", **_decimals_of(name)},
                 payload={name: list(elements)},
                 headers={"xero-tenant-id": self.tenant_id, "Idempotency-Key": key},
             )
@@ -308,6 +310,11 @@ def _signing_in(config: XeroConfig, clock: Clock, sleep: Callable[[float], None]
         has_grace=True,
         now=lambda: clock().timestamp(),
     )
+
+
+def _decimals_of(path: str) -> Mapping[str, int]:
+    """Unit prices have four decimals for those who ask; else they are rounded to two."""
+    return {"unitdp": 4} if path.partition("/")[0] in _WITH_UNIT_PRICES else {}
 
 
 def _is_guid(text: str) -> bool:

@@ -13,8 +13,8 @@ from crm_core.ids import ClientReference
 from crm_core.keys import find_client_reference
 
 SALES = 'Type=="ACCREC"'
-INVOICES = Part("Invoices", "InvoiceID", {"where": SALES, "unitdp": 4})
-CREDIT_NOTES = Part("CreditNotes", "CreditNoteID", {"where": 'Type=="ACCRECCREDIT"', "unitdp": 4})
+INVOICES = Part("Invoices", "InvoiceID", {"where": SALES})
+CREDIT_NOTES = Part("CreditNotes", "CreditNoteID", {"where": 'Type=="ACCRECCREDIT"'})
 PAYMENTS = Part("Payments", "PaymentID")
 _SIGNS = {"ACCRECPAYMENT": 1, "ARCREDITPAYMENT": -1}
 """Payments of our invoices come in, refunds of our credit notes go back."""

@@ -247,8 +247,7 @@ class OrderSink:
         found: dict[ClientReference, dict[str, Row]] = {}
 
         def take(params: Mapping[str, str | int]) -> None:
-            asked = {**params, "unitdp": 4}
-            for row in self._client.find_all("Invoices", asked, operation="GET Invoices (ours)"):
+            for row in self._client.find_all("Invoices", params, operation="GET Invoices (ours)"):
                 reference = find_client_reference(str(row.get("Reference") or ""))
                 if reference in wanted and row.get("Type") == "ACCREC":
                     found.setdefault(reference, {})[row["InvoiceID"]] = row
@@ -336,9 +335,8 @@ def _find_by_id(client: XeroClient, name: str, external_id: ExternalId) -> Row |
     operation = f"GET {name}"
     if not is_guid(external_id):
         return None
-    params = {"unitdp": 4} if name == "Invoices" else None
     try:
-        answer = client.get(f"{name}/{external_id}", params, operation=operation)
+        answer = client.get(f"{name}/{external_id}", operation=operation)
     except RecordNotFound:
         return None
     rows = rows_of(answer, name, operation)
@@ -350,7 +348,8 @@ def _by_id(client: XeroClient, name: str, key: str, ids: Sequence[str]) -> dict[
     if not wanted:
         return {}
     params: dict[str, str | int] = {"IDs": ",".join(wanted)}
-    params |= {"unitdp": 4} if name == "Invoices" else {"includeArchived": "true"}
+    if name == "Contacts":
+        params["includeArchived"] = "true"
     rows = client.find_all(name, params, operation=f"GET {name} (to change)")
     return {str(row[key]).lower(): row for row in rows if isinstance(row.get(key), str)}
 

@@ -166,8 +166,7 @@ class ListStream:
         return self._get_one(parts[-1], key), parts[-1]
 
     def _get_one(self, part: Part, key: str) -> Answer:
-        params = {name: value for name, value in part.params.items() if name == "unitdp"}
-        return self._client.get(f"{part.name}/{key}", params, operation=f"GET {part.name}")
+        return self._client.get(f"{part.name}/{key}", operation=f"GET {part.name}")
 
     def _operation(self, part: int) -> str:
         return f"GET {self._source.parts[part].name}"
