@@ -132,7 +132,9 @@ class Organisation:
             "ZERORATEDOUTPUT": Decimal(0),
             "NONE": Decimal(0),
         }
-        self.contacts = Table("Contacts", "ContactID", ("ContactNumber", "Name", "EmailAddress"))
+        self.contacts = Table(
+            "Contacts", "ContactID", ("ContactNumber", "Name", "FirstName", "LastName", "EmailAddress")
+        )
         self.items = Table("Items", "ItemID", ("Code",))
         self.invoices = Table("Invoices", "InvoiceID", ("Reference", "InvoiceNumber"))
         self.credit_notes = Table("CreditNotes", "CreditNoteID", ("CreditNoteNumber",))

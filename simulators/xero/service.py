@@ -18,13 +18,12 @@ from simulators.xero import contacts, invoices, render
 from simulators.xero.bodies import read_elements
 from simulators.xero.contacts import Refused
 from simulators.xero.data import STAMP, Organisation, Row, Table, Values
-from simulators.xero.where import compile_where
+from simulators.xero.where import Both, Condition, compile_where, search
 from simulators.xero.wire import (
     NO_ID,
     Problem,
     bad_request,
     envelope,
-    folded,
     json_answer,
     not_found,
     validation_failed,
@@ -105,8 +104,7 @@ def _get(table: Table, key: str) -> Row:
 
 
 def _list(organisation: Organisation, table: Table, request: Request, query: Query) -> Response:
-    where, order = query.get("where"), _order(table, query.get("order"))
-    rows = table.matching(None if where is None else compile_where(where), order)
+    rows = table.matching(_condition(table, query), _order(table, query.get("order")))
     for keeps in _filters(table, request, query):
         rows = filter(keeps, rows)
     is_summary = query.is_true("summaryOnly") and table.name in _SEARCHED
@@ -123,6 +121,14 @@ def _list(organisation: Organisation, table: Table, request: Request, query: Que
     ]
     pagination = {"page": number, "pageSize": size, "pageCount": -(-len(found) // size), "itemCount": len(found)}
     return _listed(organisation, request, table.name, texts, pagination)
+
+
+def _condition(table: Table, query: Query) -> Condition | None:
+    where, term = query.get("where"), query.get("searchTerm")
+    wanted = [] if where is None else [compile_where(where)]
+    if term is not None and table.name in _SEARCHED:
+        wanted.append(search(_SEARCHED[table.name], term))
+    return Both(tuple(wanted)) if wanted else None
 
 
 def _order(table: Table, text: str | None) -> str:
@@ -150,17 +156,10 @@ def _filters(table: Table, request: Request, query: Query) -> Iterable[Callable[
     if wanted is not None:
         contact_ids = frozenset(wanted)
         yield lambda row: row.values["Contact"]["ContactID"] in contact_ids
-    term = query.get("searchTerm")
-    if term is not None and table.name in _SEARCHED:
-        yield partial(_holds, _SEARCHED[table.name], folded(term))
 
 
 def _is_among(field: str, wanted: frozenset[str], row: Row) -> bool:
     return row.values.get(field) in wanted
-
-
-def _holds(fields: Sequence[str], term: str, row: Row) -> bool:
-    return any(term in folded(row.values.get(field) or "") for field in fields)
 
 
 def _moment(text: str) -> datetime:

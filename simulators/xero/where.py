@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -80,7 +80,11 @@ class Method:
         return isinstance(found, str) and _METHODS[self.name](folded(found), self.literal)
 
     def candidates(self, index: Index) -> Mapping[str, None] | None:
-        return None
+        by_text = index.get(self.path[0]) if len(self.path) == 1 else None
+        if by_text is None:
+            return None
+        method = _METHODS[self.name]
+        return {row_id: None for text, ids in by_text.items() if method(text, self.literal) for row_id in ids}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,11 @@ class Either:
 
 
 Condition = Compare | Method | Both | Either
+
+
+def search(fields: Sequence[str], term: str) -> Condition:
+    """What `searchTerm` asks for: one of the fields contains it."""
+    return Either(tuple(Method((name,), "Contains", folded(term)) for name in fields))
 
 
 @lru_cache(maxsize=256)
