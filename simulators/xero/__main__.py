@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "refresh token": settings.refresh_token,
         }
         for name, text in lines.items():
-            print(f"{name:14}{text}", flush=True)  # noqa: T201 - this is the program's output
+            print(f"{name:15}{text}", flush=True)  # noqa: T201 - this is the program's output
         ended.wait()
     return 0
 

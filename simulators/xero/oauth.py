@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import hmac
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -47,6 +47,7 @@ class Tokens:
         self._access: dict[str, datetime] = {}
         self._refresh = {first_refresh_token: _Refresh(now + self._refresh_days)}
         self.refreshes = 0
+        self._given = 0
 
     def answer(self, request: Request) -> Response:
         """POST /connect/token with a form body; the client is named by HTTP Basic or in the form."""
@@ -91,7 +92,7 @@ class Tokens:
         return self._give(now, refreshed=True)
 
     def _give(self, now: datetime, *, refreshed: bool) -> Response:
-        access_token = secrets.token_urlsafe(24)
+        access_token = self._drawn()
         self._access[access_token] = now + self._lifetime
         said: dict[str, object] = {
             "access_token": access_token,
@@ -99,9 +100,14 @@ class Tokens:
             "token_type": "Bearer",
         }
         if refreshed:
-            said["refresh_token"] = secrets.token_urlsafe(24)
+            said["refresh_token"] = self._drawn()
             self._refresh[str(said["refresh_token"])] = _Refresh(now + self._refresh_days)
         return json_response(200, said, (("Cache-Control", "no-store"),))
+
+    def _drawn(self) -> str:
+        """The next token: the same in every run, since it protects nothing."""
+        self._given += 1
+        return hashlib.sha256(f"{self._client_id} {self._given}".encode()).hexdigest()[:40]
 
     def _is_client(self, headers: Mapping[str, str], form: Mapping[str, str]) -> bool:
         client_id, client_secret = form.get("client_id", ""), form.get("client_secret", "")

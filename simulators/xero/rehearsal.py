@@ -63,7 +63,7 @@ class Rehearsal:
         return {
             "client_id": settings.client_id,
             "client_secret": settings.client_secret,
-            "tenant": self.simulator.organisation.name,
+            "tenant": self.simulator.organisation.tenant_id,  # its name may be touched
             "base_url": self.simulator.url,
             "token_url": self.simulator.token_url,
         }

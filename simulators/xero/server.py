@@ -69,7 +69,7 @@ class XeroSimulator:
         self._organisations = {one.tenant_id: one for one in organisations}
         self._clock = clock
         self._lock = threading.RLock()
-        self._progress_lock = threading.Lock()
+        self._progress = threading.Condition()
         self._in_progress = 0
         made = self.settings
         self.tokens = Tokens(
@@ -153,6 +153,11 @@ class XeroSimulator:
         """Requests that come meanwhile wait; those that wait count as being in progress."""
         with self._lock:
             yield
+
+    def wait_for_requests(self, count: int, *, seconds: float = 5) -> bool:
+        """Until so many are in progress at once; False when that does not come about."""
+        with self._progress:
+            return self._progress.wait_for(lambda: self._in_progress >= count, seconds)
 
     def values(self, name: str) -> list[Values]:
         """All records of a list (`Contacts`, `Items`, `Invoices`, `CreditNotes`, `Payments`), in their order by id."""
@@ -273,9 +278,10 @@ class XeroSimulator:
     # -- answering --------------------------------------------------------------------------------------------------
 
     def _answer(self, request: Request) -> Response:
-        with self._progress_lock:
+        with self._progress:
             self._in_progress += 1
             in_progress = self._in_progress
+            self._progress.notify_all()
         try:
             with self._lock, localcontext() as context:
                 context.prec = 60  # a product of two large amounts must not be rounded by the way
@@ -283,7 +289,7 @@ class XeroSimulator:
         except Problem as problem:
             return problem.response
         finally:
-            with self._progress_lock:
+            with self._progress:
                 self._in_progress -= 1
 
     def _routed(self, request: Request, in_progress: int) -> Response:

@@ -52,7 +52,8 @@ class Compare:
     def matches(self, values: Values) -> bool:
         found = _value_at(values, self.path)
         if found is None or self.literal is None:
-            return (found is self.literal) if self.sign in ("==", "=") else self.sign == "!="
+            is_same = found is self.literal
+            return is_same if self.sign in ("==", "=") else self.sign == "!=" and not is_same
         if isinstance(found, str):
             found = folded(found)
         try:

@@ -27,8 +27,19 @@ from simulators.exchange import Request, Response
 from simulators.faults import Fault, FaultKind, Rule, always
 from simulators.xero.data import Organisation
 from simulators.xero.limits import Limits
-from simulators.xero.server import Settings
-from tests.xero.conftest import CUSTOMERS, START, Patience, Simulator, config_of, error_of, ids, order, payloads, write
+from tests.xero.conftest import (
+    CUSTOMERS,
+    START,
+    Patience,
+    Simulator,
+    config_of,
+    error_of,
+    ids,
+    order,
+    payloads,
+    settings,
+    write,
+)
 
 CONTACTS = r"/Contacts$"
 """Requests for contacts: one for each page of five."""
@@ -95,8 +106,8 @@ def test_a_write_over_the_limit_is_told_with_the_time_to_wait(simulator: Simulat
 
 def test_the_simulated_limits_are_met_and_the_read_is_whole(clock: ManualClock) -> None:
     """Sixty calls a minute, one record a page: the read waits for the next minute and misses nothing."""
-    settings = Settings(limits=Limits(minute=10))
-    with Simulator.seeded(items=3, customers=25, suppliers=0, documents=0, clock=clock, settings=settings) as simulator:
+    made = settings(limits=Limits(minute=10))
+    with Simulator.seeded(items=3, customers=25, suppliers=0, documents=0, clock=clock, settings=made) as simulator:
         client = XeroClient(config_of(simulator, page_size=1), clock=clock, sleep=clock.advance)
         connection = Xero(config_of(simulator, page_size=1))
         connection._client.close()

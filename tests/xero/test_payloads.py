@@ -25,9 +25,8 @@ from mappings.compiler import CompiledMapping, compile_mapping
 from mappings.documents import default_document, load_document
 from simulators.clock import ManualClock
 from simulators.exchange import Request, Response
-from simulators.xero.server import Settings
 from simulators.xero.wire import moment_text
-from tests.xero.conftest import Simulator, config_of, order, payloads, write
+from tests.xero.conftest import Simulator, config_of, order, payloads, settings, write
 
 UNKNOWN = ExternalId("99999999-9999-4999-8999-999999999999")
 LISTED = [entity for entity in STREAMS if entity not in (EntityType.UNIT_GROUP, EntityType.WAREHOUSE)]
@@ -291,7 +290,7 @@ def test_every_added_member_is_explained_and_in_a_shape() -> None:
 @pytest.fixture
 def auckland(clock: ManualClock) -> Any:
     made = {"currency": "NZD", "zone": "Pacific/Auckland", "timezone": "NEWZEALANDSTANDARDTIME"}
-    with Simulator.seeded(clock=clock, organisation=made, settings=Settings()) as running:
+    with Simulator.seeded(clock=clock, organisation=made, settings=settings()) as running:
         yield running
 
 

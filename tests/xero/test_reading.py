@@ -19,8 +19,7 @@ from crm_core.errors import ConfigurationFault, ProtocolViolation, RecordNotFoun
 from crm_core.ids import EntityType, ExternalId
 from simulators.clock import ManualClock
 from simulators.exchange import Request, Response
-from simulators.xero.server import Settings
-from tests.xero.conftest import CUSTOMERS, ITEMS, START, Simulator, config_of, ids, order, payloads, write
+from tests.xero.conftest import CUSTOMERS, ITEMS, START, Simulator, config_of, ids, order, payloads, settings, write
 
 INCREMENTAL = [entity for entity, spec in STREAMS.items() if spec.replication is Replication.INCREMENTAL]
 LISTED = [entity for entity in STREAMS if entity not in (EntityType.UNIT_GROUP, EntityType.WAREHOUSE)]
@@ -300,7 +299,7 @@ def test_an_entity_that_xero_has_not_got_is_named(connection: Xero) -> None:
 
 @pytest.fixture
 def empty(clock: ManualClock) -> Iterator[Simulator]:
-    with Simulator.seeded(items=0, customers=0, suppliers=0, documents=0, clock=clock, settings=Settings()) as running:
+    with Simulator.seeded(items=0, customers=0, suppliers=0, documents=0, clock=clock, settings=settings()) as running:
         yield running
 
 

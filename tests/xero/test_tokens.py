@@ -18,8 +18,7 @@ from crm_core.errors import AuthenticationFailed
 from crm_core.ids import EntityType
 from simulators.clock import ManualClock
 from simulators.faults import Fault, FaultKind, Rule
-from simulators.xero.server import Settings
-from tests.xero.conftest import START, Simulator, config_of, ids
+from tests.xero.conftest import START, Simulator, config_of, ids, settings
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "/connect/token"
@@ -33,8 +32,8 @@ def clock() -> ManualClock:
 
 @pytest.fixture(params=[0, HALF_AN_HOUR], ids=["strict", "with grace"])
 def simulator(request: pytest.FixtureRequest, clock: ManualClock) -> Iterator[Simulator]:
-    settings = Settings(grace_seconds=request.param)
-    with Simulator.seeded(items=3, customers=11, suppliers=0, documents=0, clock=clock, settings=settings) as running:
+    made = settings(grace_seconds=request.param)
+    with Simulator.seeded(items=3, customers=11, suppliers=0, documents=0, clock=clock, settings=made) as running:
         yield running
         assert running.http.crashes == []
 
@@ -81,7 +80,7 @@ client.close()
 def test_two_processes_at_once_refresh_once(tmp_path: Path) -> None:
     """Two workers, or a pull and a push from cron, in the same second."""
     with Simulator.seeded(
-        items=1, customers=1, suppliers=0, documents=0, settings=Settings(grace_seconds=0)
+        items=1, customers=1, suppliers=0, documents=0, settings=settings(grace_seconds=0)
     ) as simulator:
         options = {
             "client_id": simulator.settings.client_id,
@@ -191,9 +190,9 @@ def test_a_refresh_whose_answer_was_lost_is_made_again_while_xero_has_grace(
 
 def test_an_app_without_a_secret_refreshes_too(clock: ManualClock, tmp_path: Path) -> None:
     """With PKCE the app on a desktop has none; the client is named in the form."""
-    settings = Settings(client_secret="")
-    with Simulator.seeded(items=1, customers=1, suppliers=0, documents=0, clock=clock, settings=settings) as simulator:
+    made = settings(client_secret="")
+    with Simulator.seeded(items=1, customers=1, suppliers=0, documents=0, clock=clock, settings=made) as simulator:
         config = config_of(
-            simulator, client_secret=None, refresh_token=settings.refresh_token, token_file=tmp_path / "tokens"
+            simulator, client_secret=None, refresh_token=made.refresh_token, token_file=tmp_path / "tokens"
         )
         assert ask(opened(config, clock)) == 200

@@ -51,5 +51,5 @@ def the_unit() -> SourceRecord:
 
 def the_warehouse(client: XeroClient) -> SourceRecord:
     """The warehouse that stands for the whole organisation."""
-    payload = {"Code": f"({records.ORGANISATION.upper()})", "Name": client.organisation.name}
+    payload = {"Code": f"({records.ORGANISATION.upper()})", "Name": client.read_organisation().name}
     return SourceRecord(ExternalId(records.ORGANISATION), encode(payload))

@@ -146,14 +146,17 @@ class XeroClient:
     @property
     def organisation(self) -> Organisation:
         """Asked for once. Raises ConfigurationFault when it tells no currency."""
-        if self._organisation is None:
-            operation = "GET Organisation"
-            rows = _decoded(self.get("Organisation", operation=operation).body, _Organisations, operation).rows
-            currency = self._config.base_currency or (rows[0].currency if rows else "")
-            if not currency:
-                raise ConfigurationFault("the organisation tells no base currency: without it no amount has one")
-            zone = zone_of(rows[0].zone if rows else "", self._config.time_zone)
-            self._organisation = Organisation(rows[0].name if rows else self._config.tenant, currency, zone)
+        return self._organisation if self._organisation is not None else self.read_organisation()
+
+    def read_organisation(self) -> Organisation:
+        """As it is now. Raises ConfigurationFault when it tells no currency."""
+        operation = "GET Organisation"
+        rows = _decoded(self.get("Organisation", operation=operation).body, _Organisations, operation).rows
+        currency = self._config.base_currency or (rows[0].currency if rows else "")
+        if not currency:
+            raise ConfigurationFault("the organisation tells no base currency: without it no amount has one")
+        zone = zone_of(rows[0].zone if rows else "", self._config.time_zone)
+        self._organisation = Organisation(rows[0].name if rows else self._config.tenant, currency, zone)
         return self._organisation
 
     def now(self) -> datetime:
