@@ -310,12 +310,21 @@ def test_two_calls_in_a_row_without_an_answer_end_the_batch(simulator: Simulator
     assert len(ours(simulator)) == 3
 
 
-def test_one_lost_answer_among_others_stops_nothing(simulator: Simulator, orders: OrderSink) -> None:
+@pytest.mark.parametrize("fault", [Fault(FaultKind.CUT_AFTER), Fault(FaultKind.STATUS, status=503)])
+def test_one_call_among_others_that_fails_stops_nothing(simulator: Simulator, orders: OrderSink, fault: Fault) -> None:
     writes = [write(Action.CREATE, order(simulator), seed=seed) for seed in range(5)]
-    disturb_writes(simulator, Fault(FaultKind.CUT_AFTER), nth=2)
+    disturb_writes(simulator, fault, nth=2)
     outcomes = orders.push(writes)
     assert [isinstance(outcome, Accepted) for outcome in outcomes] == [True, False, True, True, True]
-    assert len(ours(simulator)) == 5
+
+
+def test_a_back_office_that_is_down_is_asked_twice_and_no_more(simulator: Simulator, orders: OrderSink) -> None:
+    """Its maintenance hour: the others wait, and none of them is in doubt."""
+    writes = [write(Action.CREATE, order(simulator), seed=seed) for seed in range(5)]
+    disturb_writes(simulator, Fault(FaultKind.STATUS, status=503), times=None)
+    assert {type(error_of(outcome)) for outcome in orders.push(writes)} <= {ServiceUnavailable, OutcomeUnknown}
+    assert len(simulator.writes()) == 2
+    assert ours(simulator) == []
 
 
 def test_when_the_books_cannot_be_read_nothing_is_sent(

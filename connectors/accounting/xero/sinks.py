@@ -30,6 +30,7 @@ from crm_core.errors import (
     ConnectorError,
     DuplicateRecord,
     OutcomeUnknown,
+    RateLimited,
     RecordNotFound,
     ServiceUnavailable,
     StaleVersion,
@@ -190,14 +191,14 @@ class OrderSink:
 
     def _create(self, outgoing: Sequence[Outgoing]) -> dict[IdempotencyKey, Outcome]:
         outcomes: dict[IdempotencyKey, Outcome] = {}
-        unanswered = 0
+        failed = 0
         for position, one in enumerate(outgoing):
             outcome = send(self._client, "PUT", "Invoices", "InvoiceID", [one])[one.write.key]
             outcomes[one.write.key] = outcome
             error = outcome.error if isinstance(outcome, Refused) else None
-            unanswered = unanswered + 1 if isinstance(error, OutcomeUnknown) else 0
-            if error is not None and (isinstance(error, Transient | ConnectionBlocked) or unanswered == 2):
-                # What holds for this call holds for the next ones, too: they are not sent.
+            failed = failed + 1 if isinstance(error, Transient | OutcomeUnknown) else 0
+            if error is not None and (isinstance(error, RateLimited | ConnectionBlocked) or failed == 2):
+                # What holds for this call, or for two in a row, holds for the next ones, too: they are not sent.
                 outcomes |= {later.write.key: Refused(_not_sent(error)) for later in outgoing[position + 1 :]}
                 break
         return outcomes
