@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import pytest
 from pydantic import SecretStr
@@ -163,8 +163,8 @@ class ReadingSuite:
     def test_a_page_that_comes_again_and_again_is_refused(self, office: Rehearsal) -> None:
         """Whichever answer repeats an earlier one: the read ends, and is never taken for whole when it is not."""
         for entity in self._entities(office):
-            if len(office.ids(entity.value)) < _PAGES:
-                continue
+            if self._questions(office, entity) < _PAGES:
+                continue  # a list that comes whole
             refused = 0
             for nth in range(1, 8):
                 office.http.set_plan([Rule(Fault(FaultKind.PAGE_LOOP), kind=READ, nth=nth, times=None)])
@@ -224,7 +224,7 @@ class ReadingSuite:
 
     def test_wrong_credentials_are_told_and_not_shown(self, office: Rehearsal) -> None:
         fields = get_connector(office.connector).manifest.config.model_fields
-        secrets = [name for name, spec in fields.items() if spec.annotation is SecretStr and name in office.options()]
+        secrets = [name for name, spec in fields.items() if _is_secret(spec.annotation) and name in office.options()]
         assert secrets, "the connection has no secret"
         wrong = dict.fromkeys(secrets, "not-the-right-one")
         with self._opened(office, **wrong) as connector, pytest.raises(AuthenticationFailed) as caught:
@@ -232,13 +232,15 @@ class ReadingSuite:
         assert "not-the-right-one" not in str(caught.value)
 
     def test_asked_to_slow_down_it_waits_as_long_as_it_is_told(self, office: Rehearsal) -> None:
-        entity = self._entities(office)[0]
         slower = Fault(FaultKind.STATUS, status=429, headers=(("Retry-After", "1"),))
         office.http.set_plan([Rule(slower, kind=READ, nth=1)])
-        began = time.monotonic()
-        assert self._read(office, entity) == Counter(office.ids(entity.value))
-        assert office.http.disturbed == 1
-        assert time.monotonic() - began >= 1
+        for entity in self._entities(office):
+            began = time.monotonic()
+            assert self._read(office, entity) == Counter(office.ids(entity.value))
+            if office.http.disturbed:  # some streams ask for nothing
+                assert time.monotonic() - began >= 1
+                return
+        pytest.fail("no request was hit: `kind_of` of the rehearsal does not tell reads")
 
     # -- through the engine -------------------------------------------------------------------------------------------
 
@@ -275,6 +277,13 @@ class ReadingSuite:
     def _read(self, office: Rehearsal, entity: EntityType, since: str | None = None, **options: Any) -> Counter[str]:
         return _ids(self._pages(office, entity, since, **options))
 
+    def _questions(self, office: Rehearsal, entity: EntityType) -> int:
+        """How often a whole read asks the same address."""
+        office.http.clear_log()
+        self._read(office, entity, page_size=self._page_size(office, entity))
+        asked = Counter(exchange.path for exchange in office.http.log if exchange.kind == READ)
+        return max(asked.values(), default=0)
+
     def _payloads(self, office: Rehearsal, entity: EntityType) -> dict[str, bytes]:
         return {
             str(one.external_id): bytes(one.payload) for page in self._pages(office, entity) for one in page.records
@@ -301,6 +310,10 @@ class ReadingSuite:
             return True
         assert read == Counter(office.ids(entity.value)), f"{entity}: an answer that makes no sense was taken for one"
         return False
+
+
+def _is_secret(annotation: Any) -> bool:
+    return annotation is SecretStr or SecretStr in get_args(annotation)
 
 
 def _ids(pages: list[Page]) -> Counter[str]:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from types import TracebackType
 from typing import Any, Self
 
-from simulators.rehearsal import Held
+from simulators.rehearsal import Held, Sellable
 from simulators.server import LoopbackServer
 from simulators.xero.data import Values
 from simulators.xero.server import Settings, XeroSimulator
@@ -68,11 +68,11 @@ class Rehearsal:
             "token_url": self.simulator.token_url,
         }
 
-    def sellable(self) -> tuple[Sequence[str], Sequence[str]]:
+    def sellable(self) -> Sellable:
         """See `Rehearsal.sellable`: every customer, since Xero has no limits of credit, and every item that is sold."""
         customers = [row["ContactID"] for row in self.simulator.values("Contacts") if row["IsCustomer"]]
         items = [row["ItemID"] for row in self.simulator.values("Items") if row["IsSold"]]
-        return customers, items
+        return Sellable(customers, items, self.simulator.organisation.currency)
 
     def ids(self, entity: str) -> set[str]:
         """See `Rehearsal.ids`."""

@@ -35,7 +35,7 @@ def xero(rehearsal: Rehearsal) -> Iterator[Xero]:
 
 def push_order(rehearsal: Rehearsal, xero: Xero) -> tuple[str, str]:
     """An order of ours in the books: its external id, and its reference."""
-    accounts, _ = rehearsal.sellable()
+    accounts = rehearsal.sellable().accounts
     reference = new_client_reference()
     payload = {"ContactID": accounts[0], "CurrencyCode": "EUR", "LineItems": [line()]}
     write = Write(idempotency_key(reference, 1), reference, Action.CREATE, payload)
@@ -122,7 +122,8 @@ def test_credentials_that_ended_are_renewed(rehearsal: Rehearsal, xero: Xero) ->
 
 def test_the_books_tell_orders_and_accounts_with_our_references(rehearsal: Rehearsal, xero: Xero) -> None:
     external_id, reference = push_order(rehearsal, xero)
-    accounts, products = rehearsal.sellable()
+    sellable = rehearsal.sellable()
+    accounts, products = sellable.accounts, sellable.products
     (held,) = [one for one in rehearsal.held("order") if one.reference == reference]
     assert (held.external_id, held.is_cancelled) == (external_id, False)
     (only,) = held.values["lines"]
