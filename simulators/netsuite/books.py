@@ -142,7 +142,8 @@ class Books:
         return found
 
     def find_external(self, kind: str, external_id: str) -> Record | None:
-        return self._external.get((kind, external_id))
+        """By its external id, in any case; unique in a whole family ("Shared Internal and External IDs")."""
+        return self._external.get((KINDS[kind].family, external_id.casefold()))
 
     def find_named(self, kind: str, name: str) -> Record | None:
         return next((record for record in self.tables[kind].values() if record.name == name), None)
@@ -215,7 +216,7 @@ class Books:
         self.tables[kind][record.id] = record
         self._families[family, record.id] = record
         if record.values.get("externalId"):
-            self._external[kind, record.values["externalId"]] = record
+            self._external[family, record.values["externalId"].casefold()] = record
         owner = record.values.get("entity") or record.values.get("customer")
         if family == "transaction" and owner:
             self.transactions_of.setdefault(int(owner["internalId"]), set()).add(record.id)
@@ -228,9 +229,10 @@ class Books:
         record.values.update(changes)
         after = record.values.get("externalId")
         if before != after:
-            self._external.pop((record.kind, str(before)), None)
+            family = KINDS[record.kind].family
+            self._external.pop((family, str(before).casefold()), None)
             if after:
-                self._external[record.kind, after] = record
+                self._external[family, after.casefold()] = record
         if now is not None:
             record.modified = whole_second(now)
         self.touch(record)
@@ -246,7 +248,7 @@ class Books:
         del self._families[KINDS[record.kind].family, record.id]
         external_id = record.values.get("externalId")
         if external_id:
-            self._external.pop((record.kind, external_id), None)
+            self._external.pop((KINDS[record.kind].family, external_id.casefold()), None)
         owner = record.values.get("entity") or record.values.get("customer")
         if owner and KINDS[record.kind].family == "transaction":
             self.transactions_of.get(int(owner["internalId"]), set()).discard(record.id)

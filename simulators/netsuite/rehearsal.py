@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from types import TracebackType
 from typing import Any, Self
@@ -60,6 +60,11 @@ class Rehearsal:
             "base_url": self.simulator.url,
             "wsdl": str(WSDL),
         }
+
+    def sellable(self) -> tuple[Sequence[str], Sequence[str]]:
+        """External ids of accounts that may order as much as they like, and of products that may be sold to them."""
+        customers = [record.internal_id for record in self._of("customer") if not record.values["isInactive"]]
+        return customers, [record.internal_id for record in self._sold() if not record.values["isInactive"]]
 
     def ids(self, entity: str) -> set[str]:
         """See `simulators.rehearsal.Rehearsal`."""

@@ -128,7 +128,7 @@ class Service:
                 found = self.books.find(kind, reference["internalId"])
             elif reference.get("externalId"):
                 found = self.books.find_external(kind, reference["externalId"])
-        if found is None:
+        if found is None or found.kind != kind:
             return {"status": refused("RCRD_DSNT_EXIST", "That record does not exist.")}
         return {"status": OK, "record": self._values(found, now, "messages:record", is_body_only=False)}
 

@@ -71,6 +71,8 @@ def _known(books: Books, kind: str, operation: str, given: Values) -> Record | N
     """The record that is meant; None when it is to be made."""
     external_id, internal_id = given.get("externalId"), given.get("internalId")
     named = books.find_external(kind, external_id) if external_id else None
+    if named is not None and named.kind != kind:
+        raise WriteError("DUP_RCRD", "This record already exists")
     if operation == "add":
         if named is not None:
             raise WriteError("DUP_RCRD", "This record already exists")
