@@ -14,6 +14,7 @@ ENTRY_POINT_GROUP = "counterfoil.connectors"
 
 BUILT_IN: Mapping[str, str] = {
     "business_central": "connectors.erp.business_central.connector:BusinessCentral",
+    "netsuite": "connectors.erp.netsuite.connector:NetSuite",
     "tryton": "connectors.erp.tryton.connector:Tryton",
     "xero": "connectors.accounting.xero.connector:Xero",
 }

@@ -1,0 +1,1 @@
+"""Oracle NetSuite, SuiteTalk 2023_2 over SOAP."""

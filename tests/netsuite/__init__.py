@@ -1,0 +1,1 @@
+"""The NetSuite connector against its simulator and against NetSuite's own contract."""

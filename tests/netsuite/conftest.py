@@ -1,0 +1,94 @@
+"""A simulated NetSuite and connections to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from connectors.erp.netsuite.client import NetSuiteClient
+from connectors.erp.netsuite.config import NetSuiteConfig
+from connectors.erp.netsuite.connector import NetSuite
+from connectors.erp.netsuite.lookups import Lookups
+from connectors.erp.netsuite.sinks import NetSuiteSink, sink_of
+from connectors.erp.netsuite.streams import SOURCES, NetSuiteStream
+from crm_core.ids import EntityType
+from simulators.clock import ManualClock
+from simulators.netsuite.schema import WSDL
+from simulators.netsuite.server import NetSuiteSimulator
+
+START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+ITEMS, CUSTOMERS = 24, 23
+
+
+class Patience:
+    """Stands in for sleeping and remembers for how long."""
+
+    def __init__(self) -> None:
+        self.waits: list[float] = []
+
+    def __call__(self, seconds: float) -> None:
+        self.waits.append(seconds)
+
+
+class Opened:
+    """A connection whose clock is the simulator's and that does not sleep."""
+
+    def __init__(self, simulator: NetSuiteSimulator, clock: ManualClock, **changes: Any) -> None:
+        self.patience = Patience()
+        self.client = NetSuiteClient(config_of(simulator, **changes), clock=clock, sleep=self.patience)
+        self.lookups = Lookups(self.client)
+
+    def stream(self, entity: EntityType) -> NetSuiteStream:
+        return NetSuiteStream(self.client, self.lookups, SOURCES[entity], self.client.config.extra_fields.get(entity))
+
+    def sink(self, entity: EntityType) -> NetSuiteSink:
+        return sink_of(entity, self.client, self.lookups)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(START)
+
+
+@pytest.fixture
+def simulator(clock: ManualClock) -> Iterator[NetSuiteSimulator]:
+    with NetSuiteSimulator.seeded(items=ITEMS, customers=CUSTOMERS, clock=clock) as running:
+        yield running
+        assert running.http.crashes == []
+
+
+def config_of(simulator: NetSuiteSimulator, **changes: Any) -> NetSuiteConfig:
+    """A connection to the simulator, pages of five."""
+    settings = simulator.settings
+    return NetSuiteConfig.model_validate(
+        {
+            "account": settings.account,
+            "consumer_key": settings.consumer_key,
+            "consumer_secret": settings.consumer_secret,
+            "token_id": settings.token_id,
+            "token_secret": settings.token_secret,
+            "wsdl": WSDL,
+            "base_url": simulator.url,
+            "page_size": 5,
+            "timeout_seconds": 10,
+            "attempts": 3,
+            **changes,
+        }
+    )
+
+
+@pytest.fixture
+def opened(simulator: NetSuiteSimulator, clock: ManualClock) -> Iterator[Opened]:
+    connection = Opened(simulator, clock)
+    yield connection
+    connection.client.close()
+
+
+@pytest.fixture
+def connection(simulator: NetSuiteSimulator) -> Iterator[NetSuite]:
+    """The connector itself; its clock is the machine's, which the simulator must share."""
+    with NetSuite(config_of(simulator)) as connector:
+        yield connector
