@@ -24,7 +24,7 @@ from connectors.transport.errors import ErrorRows, Refusal, error_for, shortened
 from connectors.transport.errors import read_refusal as read_any_refusal
 from connectors.transport.http import HttpClient
 from connectors.transport.redaction import redact
-from connectors.transport.soap_rows import RowReader, TypedRows, cut_rows, parse_safely
+from connectors.transport.soap_rows import UNKNOWN_TYPE, RowReader, TypedRows, cut_rows, parse_safely
 from crm_core.errors import (
     ConfigurationFault,
     ConnectorError,
@@ -135,7 +135,7 @@ class SoapClient:
         """An object of a type of the WSDL, for arguments. Raises ConfigurationFault for a type that is not there."""
         try:
             return self.zeep.get_type(type_name)(**fields)
-        except (zeep.exceptions.LookupError, ValueError) as error:
+        except (*UNKNOWN_TYPE, ValueError) as error:
             raise ConfigurationFault(f"the WSDL has no type {type_name!r}") from error
 
     def _call(

@@ -32,6 +32,9 @@ XSI_TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
 _serialize: Any = serialize_object
 
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+UNKNOWN_TYPE = (zeep.exceptions.LookupError, zeep.exceptions.NamespaceError)
+"""What zeep raises for a type that the WSDL has not got: the name, or its whole namespace, is unknown."""
+
 _STRICTER = (ValueError, TypeError, ArithmeticError, KeyError)
 
 
@@ -89,7 +92,7 @@ class RowReader:
         self._named: dict[str, Read | None] = {}
         try:
             self._declared_type = schema.get_type(etree.QName(type_name))
-        except (zeep.exceptions.LookupError, ValueError) as error:
+        except (*UNKNOWN_TYPE, ValueError) as error:
             raise ConfigurationFault(f"the WSDL has no type {type_name!r}") from error
         self._declared = self._reader(self._declared_type)
 
@@ -111,7 +114,7 @@ class RowReader:
         if qualified not in self._named:
             try:
                 found = self._schema.get_type(etree.QName(qualified), fail_silently=True)
-            except zeep.exceptions.LookupError as error:
+            except UNKNOWN_TYPE as error:
                 raise ValueError(f"the WSDL has no type {local!r}") from error
             self._named[qualified] = None if found is None else self._reader(found)
         return self._named[qualified]

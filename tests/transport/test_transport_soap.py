@@ -268,6 +268,18 @@ def test_a_call_goes_through_our_transport_and_its_rows_come_typed(loopback: Any
     assert plain(soap.call("list", 5, is_safe_to_repeat=True))["items"]["item"][1]["id"] == "2"
 
 
+@pytest.mark.parametrize("name", [f"{{{NS}}}Missing", "{urn:another-version}Record"])
+def test_a_type_that_the_wsdl_has_not_got_is_a_fault_of_the_configuration(
+    loopback: Any, answer: Reply, wsdl: Path, name: str
+) -> None:
+    """Its name or its whole namespace: another version's WSDL has all of its types in other namespaces."""
+    soap = client_of(loopback, wsdl)
+    with pytest.raises(ConfigurationFault, match="no type"):
+        soap.make(name)
+    with pytest.raises(ConfigurationFault, match="no type"):
+        soap.row_reader(name)
+
+
 @pytest.mark.parametrize("status", [500, 200])
 @pytest.mark.parametrize(
     ("body", "is_safe", "expected", "code"),
