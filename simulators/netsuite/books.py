@@ -88,12 +88,13 @@ class Deletion:
 
 @dataclass(slots=True)
 class Rules:
-    """Preferences of the account that decide what may be written.
+    """Preferences and limits of the account.
 
     base_currency: symbol of the ledger's currency. tax_percent: on everything. closed_until: the last day of the last
     closed period, None = none is. orders_need_approval: new orders begin as pending approval. are_holds_enforced: a
     customer whose credit hold is on, or who would exceed the limit, gets no new order. time_zone: of the integration's
-    user; a day on the wire is its midnight there.
+    user; a day on the wire is its midnight there. records_per_search: a search that finds more takes too long and is
+    given up (None: never). is_told_of_deletions: the role has the permission Deleted Records.
     """
 
     base_currency: str = "EUR"
@@ -102,6 +103,8 @@ class Rules:
     orders_need_approval: bool = False
     are_holds_enforced: bool = False
     time_zone: str = "America/Los_Angeles"
+    records_per_search: int | None = None
+    is_told_of_deletions: bool = True
 
     def day_of(self, moment: datetime) -> date:
         """The day that a moment stands for."""

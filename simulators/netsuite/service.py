@@ -160,6 +160,9 @@ class Service:
             records = found_by(self.books, search.criteria)
         except BadSearch as problem:
             return {"status": refused(problem.code, str(problem))}
+        most = self.books.rules.records_per_search
+        if most is not None and len(records) > most:
+            return {"status": refused("ABORT_SEARCH_EXCEEDED_MAX_TIME", "The search took too long and was ended.")}
         pages = -(-len(records) // search.page_size)
         if index < 1 or index > max(1, pages):
             return {"status": refused("INVALID_SEARCH_PAGE_INDEX", f"There is no page {index}.")}
@@ -180,6 +183,9 @@ class Service:
         }
 
     def _get_deleted(self, request: Values, preferences: Mapping[str, Any], now: datetime) -> Values:
+        if not self.books.rules.is_told_of_deletions:
+            message = "You need the 'Deleted Records' permission to see deleted records."
+            return {"getDeletedResult": {"status": refused("INSUFFICIENT_PERMISSION", message)}}
         asked = request["getDeletedFilter"]
         kinds = frozenset((asked.get("type") or {}).get("searchValue", ()))
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,17 +10,32 @@ import pytest
 
 from connectors.erp.netsuite.client import NetSuiteClient
 from connectors.erp.netsuite.config import NetSuiteConfig
-from connectors.erp.netsuite.connector import NetSuite
 from connectors.erp.netsuite.lookups import Lookups
 from connectors.erp.netsuite.sinks import NetSuiteSink, sink_of
 from connectors.erp.netsuite.streams import SOURCES, NetSuiteStream
 from crm_core.ids import EntityType
 from simulators.clock import ManualClock
+from simulators.exchange import Request, Response
 from simulators.netsuite.schema import WSDL
 from simulators.netsuite.server import NetSuiteSimulator
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ITEMS, CUSTOMERS = 24, 23
+
+
+class Simulator(NetSuiteSimulator):
+    """The simulator, what it was sent, and answers that a test changes on their way out."""
+
+    alter: Callable[[Request, Response], Response] | None = None
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self.sent: list[bytes] = []
+        super().__init__(*arguments, **options)
+
+    def _answer_one(self, request: Request) -> Response:
+        self.sent.append(request.body)
+        response = super()._answer_one(request)
+        return response if self.alter is None else self.alter(request, response)
 
 
 class Patience:
@@ -54,8 +69,8 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def simulator(clock: ManualClock) -> Iterator[NetSuiteSimulator]:
-    with NetSuiteSimulator.seeded(items=ITEMS, customers=CUSTOMERS, clock=clock) as running:
+def simulator(clock: ManualClock) -> Iterator[Simulator]:
+    with Simulator.seeded(items=ITEMS, customers=CUSTOMERS, clock=clock) as running:
         yield running
         assert running.http.crashes == []
 
@@ -85,10 +100,3 @@ def opened(simulator: NetSuiteSimulator, clock: ManualClock) -> Iterator[Opened]
     connection = Opened(simulator, clock)
     yield connection
     connection.client.close()
-
-
-@pytest.fixture
-def connection(simulator: NetSuiteSimulator) -> Iterator[NetSuite]:
-    """The connector itself; its clock is the machine's, which the simulator must share."""
-    with NetSuite(config_of(simulator)) as connector:
-        yield connector

@@ -61,7 +61,7 @@ class NetSuiteConfig(ConnectionConfig):
     def _is_time_zone(cls, value: str) -> str:
         try:
             ZoneInfo(value)
-        except (ValueError, OSError) as error:
+        except (ValueError, KeyError, OSError) as error:
             raise ValueError(f"{value!r} is no time zone, e.g. Europe/Berlin") from error
         return value
 
