@@ -16,8 +16,9 @@ from connectors.erp.netsuite.streams import SOURCES, NetSuiteStream
 from crm_core.ids import EntityType
 from simulators.clock import ManualClock
 from simulators.exchange import Request, Response
+from simulators.netsuite.envelope import Fault
 from simulators.netsuite.schema import WSDL
-from simulators.netsuite.server import NetSuiteSimulator
+from simulators.netsuite.server import NetSuiteSimulator, kind_of
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ITEMS, CUSTOMERS = 24, 23
@@ -27,6 +28,7 @@ class Simulator(NetSuiteSimulator):
     """The simulator, what it was sent, and answers that a test changes on their way out."""
 
     alter: Callable[[Request, Response], Response] | None = None
+    fault: Fault | None = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self.sent: list[bytes] = []
@@ -34,8 +36,14 @@ class Simulator(NetSuiteSimulator):
 
     def _answer_one(self, request: Request) -> Response:
         self.sent.append(request.body)
+        if self.fault is not None and kind_of(request.method, request.path, request.headers, request.body) == "write":
+            raise self.fault
         response = super()._answer_one(request)
         return response if self.alter is None else self.alter(request, response)
+
+    def refuse_writes(self, fault: Fault) -> None:
+        """Every write gets this fault and is not carried out."""
+        self.fault = fault
 
 
 class Patience:

@@ -80,7 +80,7 @@ def test_units_currencies_and_lists_are_named(simulator: Simulator, opened: Open
     assert customers["4"]["@currency"] == "USD"
     assert customers["4"]["@price_list"] == "2:2"
     assert customers["4"]["addressbookList"]["addressbook"][0]["addressbookAddress"]["@country"] == "TH"
-    assert customers["1"]["@language"] == "en-GB"
+    assert customers["1"]["@language"] == "en"
 
 
 def test_a_unit_of_a_new_units_type_is_asked_for_once_more(simulator: Simulator, opened: Opened) -> None:
