@@ -62,9 +62,21 @@ class Rehearsal:
         }
 
     def sellable(self) -> tuple[Sequence[str], Sequence[str]]:
-        """External ids of accounts that may order as much as they like, and of products that may be sold to them."""
-        customers = [record.internal_id for record in self._of("customer") if not record.values["isInactive"]]
-        return customers, [record.internal_id for record in self._sold() if not record.values["isInactive"]]
+        """External ids of accounts that may order as much as they like (in euro), and of products that may be sold to
+        them by the piece."""
+        euro = self.simulator.books.currency("EUR").ref()
+        customers = [
+            record.internal_id
+            for record in self._of("customer")
+            if not record.values["isInactive"] and record.values["currency"]["internalId"] == euro["internalId"]
+        ]
+        pieces = self.simulator.books.get("unitsType", 1).values["uomList"]["uom"][0]["internalId"]
+        products = [
+            record.internal_id
+            for record in self._sold()
+            if not record.values["isInactive"] and (record.values.get("saleUnit") or {}).get("internalId") == pieces
+        ]
+        return customers, products
 
     def ids(self, entity: str) -> set[str]:
         """See `simulators.rehearsal.Rehearsal`."""
