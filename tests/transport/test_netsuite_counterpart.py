@@ -10,15 +10,18 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import requests
 
 from connectors.config import ConnectionConfig
+from connectors.erp.netsuite.client import NetSuiteClient
+from connectors.erp.netsuite.config import NetSuiteConfig
 from connectors.transport.http import HttpClient
 from connectors.transport.soap import SoapClient, plain, soap_http_options
+from crm_core.errors import DuplicateRecord, ProtocolViolation
 
 ROOT = Path(__file__).resolve().parents[2]
 START = ROOT.parent / "shared" / "counterparts" / "netsuite_start.sh"
@@ -122,3 +125,32 @@ def test_an_order_is_added_once_refused_twice_and_found_by_our_reference(soap: S
     absent = soap.make(f"{{{CORE}}}RecordRef", externalId=reference + "-no", type="salesOrder")
     missing = plain(soap.call("get", absent, is_safe_to_repeat=True).body)["readResponse"]
     assert [detail["code"] for detail in missing["status"]["statusDetail"]] == ["RCRD_DSNT_EXIST"]
+
+
+@pytest.fixture(scope="module")
+def client(address: str) -> Iterator[NetSuiteClient]:
+    keys = dict.fromkeys(("consumer_key", "consumer_secret", "token_id", "token_secret"), "not checked here")
+    settings = {"account": "TSTDRV1", "wsdl": WSDL, "base_url": address.removesuffix("/services"), **keys}
+    made = NetSuiteClient(NetSuiteConfig.model_validate(settings))
+    yield made
+    made.close()
+
+
+def test_the_connector_adds_an_order_once_and_finds_it(client: NetSuiteClient) -> None:
+    """Its signed calls, its statuses, its errors, over a server that somebody else wrote."""
+    assert abs(client.server_time() - datetime.now(UTC)) < timedelta(minutes=5)
+    reference = f"SO-{time.time_ns()}"
+    item = {"item": [{"item": {"internalId": "1"}, "quantity": "2", "rate": "9.4567"}], "replaceAll": True}
+    order = client.make("sales:SalesOrder", externalId=reference, memo="ทดสอบ", itemList=item)
+    assert client.find("salesOrder", external_id=reference) is None
+
+    (first,) = client.write("add", [order], {})
+    assert isinstance(first, str)
+    assert first.isdigit()
+    (second,) = client.write("add", [order], {})
+    assert isinstance(second, DuplicateRecord)
+    assert (second.vendor_code, second.message) == ("DUP_RCRD", "This record already exists")
+
+    # It is there, and the counterpart leaves its type out: what cannot be read is not taken for absent.
+    with pytest.raises(ProtocolViolation, match="without type or id"):
+        client.find("salesOrder", external_id=reference)

@@ -72,16 +72,17 @@ def record_in(response: Row, asked: Asked) -> Row | ConnectorError:
     if error is not None:
         return error
     record: Row | None = response.get("record")
-    if record is None:
-        return ProtocolViolation("a success without a record", operation=asked.operation)
+    if record is None or not record.get("internalId"):
+        return ProtocolViolation("a success without a record that can be told", operation=asked.operation)
     return record
 
 
 def only_record(rows: Sequence[Row], unreadable: Sequence[UnreadableRecord], operation: str) -> Row:
     """The one record of an answer. Raises ProtocolViolation for none, several, and one that cannot be read."""
-    if len(rows) == 1 and not unreadable:
+    if len(rows) == 1 and not unreadable and rows[0].get("internalId"):
         return rows[0]
-    reason = unreadable[0].reason if unreadable else f"{len(rows)} records for one"
+    reason = f"{len(rows)} records for one" if len(rows) != 1 else "it comes without type or id"
+    reason = unreadable[0].reason if unreadable else reason
     raise ProtocolViolation(f"the record is not as expected: {reason}", operation=operation)
 
 
