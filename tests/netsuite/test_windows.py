@@ -73,7 +73,23 @@ def test_whatever_goes_and_comes_meanwhile_what_stays_is_read(ids: set[int], new
             gone.add(taken)
         if new:
             table.ids.add(new.pop())
+        assert table.asked < 500, "the read does not end"
     assert set(ids) - gone <= set(found)
+
+
+def test_a_read_ends_when_all_that_is_left_was_deleted_meanwhile() -> None:
+    """The count of what is left is the one of the beginning: the read would go on through empty ids for ever."""
+    table, found = Table(set(range(1, 101)), 5), []
+    for stretch in stretches(table, Position(), 5):
+        found += [int(row["internalId"]) for row in stretch.page.rows]
+        table.ids = {1, 2, 3}
+        assert table.asked < 30, "the read does not end"
+    assert set(found) >= {1, 2, 3}
+
+
+def test_a_server_that_tells_of_records_and_gives_none_is_not_asked_for_ever() -> None:
+    with pytest.raises(ProtocolViolation, match="does not end"):
+        list(stretches(lambda _: SearchPage([], (), 9, is_cut=True), Position((1 << 40) + 1, 5, 20), 5))
 
 
 def test_few_records_cost_one_search_and_many_hardly_more_than_their_pages() -> None:

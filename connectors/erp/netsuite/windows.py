@@ -65,11 +65,15 @@ def stretches(ask: Ask, position: Position, size: int) -> Iterator[Stretch]:
     at = position
     while True:
         left = at.left
-        if left is None or left <= size:
+        # Records that were deleted meanwhile are still counted as left: the ids end, the count may not.
+        is_behind_all = at.low > WIDEST
+        if left is None or left <= size or is_behind_all:
             page = _rest(ask, at.low)
             if page is not None and not page.is_cut:
                 yield Stretch(page, None)
                 return
+            if is_behind_all:
+                raise ProtocolViolation("the search does not end: it tells of records without any", operation="search")
             at = replace(at, left=max(size + 1, page.total if page is not None else 0))
             continue
         width = at.width or max(at.low, 1) - at.low + size
