@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import zeep
 
 from connectors.erp.netsuite.client import NetSuiteClient
 from connectors.erp.netsuite.config import NetSuiteConfig
@@ -18,10 +19,12 @@ from simulators.clock import ManualClock
 from simulators.exchange import Request, Response
 from simulators.netsuite.envelope import Fault
 from simulators.netsuite.schema import WSDL
-from simulators.netsuite.server import NetSuiteSimulator, kind_of
+from simulators.netsuite.server import NetSuiteSimulator, Settings, kind_of
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ITEMS, CUSTOMERS = 24, 23
+SETTINGS = Settings()
+"""The same keys in every test: the process remembers each secret that it has ever seen, to keep it out of its logs."""
 
 
 class Simulator(NetSuiteSimulator):
@@ -71,6 +74,22 @@ class Opened:
         return sink_of(entity, self.client, self.lookups)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _each_wsdl_is_read_once() -> Iterator[None]:
+    """Half of a test would be reading the same file; calls do not change what was read."""
+    documents: dict[str, zeep.wsdl.Document] = {}
+
+    class Client(zeep.Client):
+        def __init__(self, wsdl: str, transport: Any, settings: Any) -> None:
+            if wsdl not in documents:
+                documents[wsdl] = zeep.wsdl.Document(wsdl, transport, settings=settings)
+            super().__init__(documents[wsdl], transport=transport, settings=settings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zeep, "Client", Client)
+        yield
+
+
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock(START)
@@ -78,7 +97,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def simulator(clock: ManualClock) -> Iterator[Simulator]:
-    with Simulator.seeded(items=ITEMS, customers=CUSTOMERS, clock=clock) as running:
+    with Simulator.seeded(items=ITEMS, customers=CUSTOMERS, clock=clock, settings=SETTINGS) as running:
         yield running
         assert running.http.crashes == []
 

@@ -29,7 +29,7 @@ from crm_core.ids import EntityType
 from simulators.clock import ManualClock
 from simulators.exchange import Request, Response
 from simulators.netsuite.schema import WSDL
-from tests.netsuite.conftest import START, Simulator, config_of
+from tests.netsuite.conftest import SETTINGS, START, Simulator, config_of
 from tests.netsuite.test_sinks import COMPANY, ORDER_OF_TWO, write
 
 CONTRACT = Path(__file__).resolve().parents[3] / "shared" / "contracts" / "netsuite" / "2023_2"
@@ -83,7 +83,7 @@ def go_round(wsdl: Path) -> Round:
         answers.append(response.body)
         return response
 
-    with Simulator.seeded(items=24, customers=8, clock=clock) as simulator:
+    with Simulator.seeded(items=24, customers=8, clock=clock, settings=SETTINGS) as simulator:
         simulator.alter = keep
         client = NetSuiteClient(config_of(simulator, wsdl=wsdl, subsidiary="1"), clock=clock)
         lookups = Lookups(client)

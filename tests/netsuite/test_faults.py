@@ -29,7 +29,7 @@ from simulators.faults import Fault, FaultKind, Rule, always
 from simulators.netsuite.envelope import Fault as SoapFault
 from simulators.netsuite.schema import WSDL
 from simulators.netsuite.server import CONCURRENCY, NetSuiteSimulator
-from tests.netsuite.conftest import START, Opened, Simulator, config_of
+from tests.netsuite.conftest import SETTINGS, START, Opened, Simulator, config_of
 from tests.netsuite.test_reading import expected, ids, later, payloads
 
 PRODUCT, ACCOUNT = EntityType.PRODUCT, EntityType.ACCOUNT
@@ -341,7 +341,7 @@ def test_a_signature_is_netsuite_s_own_example() -> None:
 @pytest.fixture
 def today() -> Iterator[NetSuiteSimulator]:
     """A simulator by the machine's clock, as the connector has none of its own to set."""
-    with NetSuiteSimulator.seeded() as running:
+    with NetSuiteSimulator.seeded(settings=SETTINGS) as running:
         yield running
 
 
