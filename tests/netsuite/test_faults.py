@@ -293,7 +293,7 @@ def test_another_version_s_wsdl_is_refused(simulator: Simulator, clock: ManualCl
         ({"time_zone": "Moon/Crater"}, "no time zone"),
         ({"token_secret": ""}, "token_secret is empty"),
         ({"base_currency": "euro"}, "base_currency"),
-        ({"page_size": 4}, "page_size"),
+        ({"page_size": 1001}, "page_size"),
         ({"subsidiary": "Main"}, "subsidiary"),
     ],
 )

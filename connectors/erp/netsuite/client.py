@@ -26,7 +26,7 @@ from connectors.erp.netsuite.answers import (
     with_id,
     written_as,
 )
-from connectors.erp.netsuite.config import PORT, VERSION, NetSuiteConfig
+from connectors.erp.netsuite.config import PORT, SMALLEST_PAGE, VERSION, NetSuiteConfig
 from connectors.erp.netsuite.passport import Signer
 from connectors.erp.netsuite.statuses import ROWS, Asked, SearchTooSlow, error_of_status
 from connectors.transport.http import HttpClient
@@ -153,7 +153,7 @@ class NetSuiteClient:
 
         Raises SearchTooSlow where NetSuite gave the search up; it is not repeated, since it would take as long again.
         """
-        preferences = {"bodyFieldsOnly": is_body_only, "pageSize": page_size}
+        preferences = {"bodyFieldsOnly": is_body_only, "pageSize": max(SMALLEST_PAGE, page_size)}
         asked = Asked("search", is_safe_to_repeat=True)
 
         def attempt() -> SearchPage | SearchTooSlow:

@@ -14,8 +14,8 @@ VERSION = "2023_2"
 PORT = f"services/NetSuitePort_{VERSION}"
 """The port below the account's own address; the address in the WSDL is valid for no account."""
 
-LARGEST_PAGE = 1000
-"""Of a synchronous search ("SOAP Web Services Governance Overview"); the smallest is 5."""
+SMALLEST_PAGE, LARGEST_PAGE = 5, 1000
+"""Of a synchronous search ("SOAP Web Services Governance Overview")."""
 
 
 class NetSuiteConfig(ConnectionConfig):
@@ -46,7 +46,9 @@ class NetSuiteConfig(ConnectionConfig):
     subsidiary: str | None = Field(
         default=None, pattern=r"^\d+$", description="internal id, for accounts that are created in a OneWorld account"
     )
-    page_size: int = Field(default=200, ge=5, le=LARGEST_PAGE, description="records of one search")
+    page_size: int = Field(
+        default=200, ge=1, le=LARGEST_PAGE, description="records of one search; NetSuite is asked for 5 at least"
+    )
     timeout_seconds: float = Field(default=120, gt=0, le=900, description="searches of records with sublists are slow")
 
     @field_validator("base_url")
