@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -81,7 +80,10 @@ class NetSuiteConfig(ConnectionConfig):
 
     @property
     def account_url(self) -> str:
-        """The account's own address ("URLs for Account-Specific Domains")."""
-        if self.base_url is not None:
-            return self.base_url
-        return f"https://{re.sub('_', '-', self.account.lower())}.suitetalk.api.netsuite.com"
+        """The account's own address."""
+        return self.base_url if self.base_url is not None else address_of(self.account)
+
+
+def address_of(account: str) -> str:
+    """The address of an account's own host ("URLs for Account-Specific Domains")."""
+    return f"https://{account.lower().replace('_', '-')}.suitetalk.api.netsuite.com"
