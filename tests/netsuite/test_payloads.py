@@ -159,6 +159,10 @@ def test_custom_fields_come_under_their_script_ids(simulator: Simulator, clock: 
         },
         {"@type": "core:StringCustomFieldRef", "scriptId": "custbody_other", "value": "not asked for"},
     ]
+    line = made.values["itemList"]["item"][0]
+    line["customFieldList"] = {
+        "customField": [{"@type": "core:StringCustomFieldRef", "scriptId": "custcol_colour", "value": "red"}]
+    }
     simulator.change(made, customFieldList={"customField": rows})
     wanted = {
         "site": "text",
@@ -171,6 +175,7 @@ def test_custom_fields_come_under_their_script_ids(simulator: Simulator, clock: 
         "none": "text",
     }
     extra = {f"customFieldList.custbody_{name}": word for name, word in wanted.items()}
+    extra["itemList.item.customFieldList.custcol_colour"] = "text"
     opened = Opened(simulator, clock, extra_fields={EntityType.ORDER: {**extra, "toBeEmailed": "boolean"}})
     found = next(one for one in exact(opened, EntityType.ORDER) if one["internalId"] == made.internal_id)
     assert found["customFieldList"] == {
@@ -184,6 +189,7 @@ def test_custom_fields_come_under_their_script_ids(simulator: Simulator, clock: 
         "custbody_none": None,
     }
     assert found["toBeEmailed"] is None
+    assert found["itemList"]["item"][0]["customFieldList"] == {"custcol_colour": "red"}
 
 
 LINE = {"item": {"internalId": "1"}, "quantity": Decimal(3), "rate": "10"}
