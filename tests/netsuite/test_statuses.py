@@ -97,11 +97,11 @@ def test_an_answer_without_a_status_says_nothing_of_a_write(said: Any) -> None:
 
 def test_a_warning_inside_a_success_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """NetSuite saved the record and changed something of it: somebody has to be able to see what."""
-    detail = {"type": "WARN", "code": "WARNING", "message": "The customer is over the limit; token=abcdef0123456789"}
+    detail = {"type": "WARN", "code": "WARNING", "message": "The customer is over the limit: ada@example.com"}
     with caplog.at_level(logging.WARNING, "counterfoil.netsuite"):
         assert error_of_status({"isSuccess": True, "statusDetail": [detail]}, WRITE) is None
     assert "upsert: The customer is over the limit" in caplog.text
-    assert "abcdef0123456789" not in caplog.text
+    assert "ada@example.com" not in caplog.text
 
 
 def test_a_warning_beside_an_error_is_not_taken_for_the_reason() -> None:
