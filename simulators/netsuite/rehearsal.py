@@ -107,10 +107,29 @@ class Rehearsal:
         return make().internal_id
 
     def remove(self, entity: str, external_id: str) -> None:
-        """See `simulators.rehearsal.Rehearsal`: a tombstone, but for units types and locations, which leave none."""
-        if entity in ("price", "stock_level", "credit"):
+        """See `simulators.rehearsal.Rehearsal`: with a tombstone, which a price level and a location do not leave.
+
+        A location or a price level is taken out of the items first. Raises KeyError for what NetSuite does not delete:
+        the units of items, a price, a stock level, a balance.
+        """
+        if entity in ("unit_group", "price", "stock_level", "credit"):
             raise KeyError(entity)
-        self.simulator.remove(self._record(entity, external_id))
+        record = self._record(entity, external_id)
+        if entity in ("price_list", "warehouse"):
+            self._take_out_of_items(record)
+        self.simulator.remove(record)
+
+    def _take_out_of_items(self, record: Record) -> None:
+        """No price on that level any more, no stock in that location."""
+        for item in self._of(*ITEMS):
+            pricing = (item.values.get("pricingMatrix") or {}).get("pricing") or ()
+            places = (item.values.get("locationsList") or {}).get("locations") or ()
+            prices = [row for row in pricing if record.kind != "priceLevel" or row["priceLevel"] != record.ref()]
+            stock = [row for row in places if record.kind != "location" or row["locationId"] != record.ref()]
+            changed: Values = {"pricingMatrix": {"pricing": prices}}
+            if "locationsList" in item.values:
+                changed["locationsList"] = {"locations": stock}
+            self.simulator.change_silently(item, **changed)
 
     def expire_credentials(self) -> None:
         """Nothing to do: a passport holds for one request and is never accepted again."""

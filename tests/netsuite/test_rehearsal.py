@@ -73,10 +73,25 @@ def test_what_is_added_and_removed_is_told(rehearsal: Rehearsal, connection: Net
         assert [one for page in connection.stream(entity).pages(since) for one in page.deleted] == [key]
     with pytest.raises(KeyError):
         rehearsal.add("invoice")
-    with pytest.raises(KeyError):
-        rehearsal.remove("credit", "1")
+    for entity, key in (("credit", "1"), ("unit_group", "1")):
+        with pytest.raises(KeyError):
+            rehearsal.remove(entity, key)
     with pytest.raises(KeyError):
         rehearsal.touch("account", "9999")
+
+
+@pytest.mark.parametrize(("entity", "dependent"), [("price_list", "price"), ("warehouse", "stock_level")])
+def test_what_items_use_is_taken_out_of_them_first(
+    rehearsal: Rehearsal, connection: NetSuite, entity: str, dependent: str
+) -> None:
+    """As NetSuite demands; a record that refers to nothing would be set aside as a fault of the connector."""
+    gone = max(rehearsal.ids(entity))
+    before = rehearsal.ids(dependent)
+    rehearsal.remove(entity, gone)
+    assert gone not in rehearsal.ids(entity)
+    assert rehearsal.ids(dependent) < before
+    for one in (entity, dependent):
+        assert set(ids(connection.stream(EntityType(one)).pages(None))) == rehearsal.ids(one)
 
 
 def test_what_is_sold_can_be_ordered_and_is_held(rehearsal: Rehearsal, connection: NetSuite) -> None:
