@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from types import TracebackType
 from typing import Any, Self
@@ -11,7 +11,7 @@ from simulators.netsuite import ledger
 from simulators.netsuite.books import ITEMS, STOCKED, Record, Values
 from simulators.netsuite.schema import WSDL
 from simulators.netsuite.server import NetSuiteSimulator
-from simulators.rehearsal import Held
+from simulators.rehearsal import Held, Sellable
 
 _CANCELLED = frozenset({"_closed", "_cancelled"})
 
@@ -61,9 +61,8 @@ class Rehearsal:
             "wsdl": str(WSDL),
         }
 
-    def sellable(self) -> tuple[Sequence[str], Sequence[str]]:
-        """External ids of accounts that may order as much as they like (in euro), and of products that may be sold to
-        them by the piece."""
+    def sellable(self) -> Sellable:
+        """Customers that order in euro, products that are sold by the piece, the first location."""
         euro = self.simulator.books.currency("EUR").ref()
         customers = [
             record.internal_id
@@ -76,7 +75,7 @@ class Rehearsal:
             for record in self._sold()
             if not record.values["isInactive"] and (record.values.get("saleUnit") or {}).get("internalId") == pieces
         ]
-        return customers, products
+        return Sellable(customers, products, "EUR", "1")
 
     def ids(self, entity: str) -> set[str]:
         """See `simulators.rehearsal.Rehearsal`."""

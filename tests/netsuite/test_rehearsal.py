@@ -95,7 +95,8 @@ def test_what_items_use_is_taken_out_of_them_first(
 
 
 def test_what_is_sold_can_be_ordered_and_is_held(rehearsal: Rehearsal, connection: NetSuite) -> None:
-    customers, products = rehearsal.sellable()
+    sellable = rehearsal.sellable()
+    customers, products = sellable.accounts, sellable.products
     assert len(customers) >= 2
     assert len(products) >= 3
     lines = [{"item": key, "quantity": Decimal(1), "rate": Decimal("1.25"), "units": "Each"} for key in products]
