@@ -52,9 +52,11 @@ class Rehearsal(Protocol):
 
     connector: the connector's name. http: its server; plans of faults go there, and every request that it answers has
     a kind (`read`, `write`, `auth`). entities: what can be read from it, in the connector's words for entities.
+    answer_seconds: what is not disturbed is answered well within; the suites take it as their time-out.
     """
 
     connector: str
+    answer_seconds: float
     http: LoopbackServer
     entities: Sequence[str]
 

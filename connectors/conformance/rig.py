@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from connectors.conformance.faults import SETTLED
 from connectors.registry import get_connector
 from connectors.sinks import Action
 from crm_core.clock import Clock, system_clock
@@ -35,6 +36,8 @@ from sync_jobs.push_report import PushListener, PushReport
 from sync_jobs.settings import FILE_NAME
 
 CONNECTION = ConnectionName("rehearsed")
+ATTEMPTS = 2
+"""Tries of a read: few, so that a disturbed look-up soon comes back without an answer."""
 
 _WORDS = ("Customer", "ลูกค้า", "مشتری", "Kundin ☕", "Żółw & Söhne")
 """What customers are called: our users sell in all scripts."""
@@ -149,6 +152,12 @@ class Rig:
     def pull(self, *, full: bool = False) -> Any:
         """Everything that the connector reads."""
         return operations.pull(self.hub, CONNECTION, full=full)
+
+
+def timing_of(rehearsal: Rehearsal) -> dict[str, Any]:
+    """Settings of a connection whose time-outs are as short as the rehearsal answers."""
+    seconds = rehearsal.answer_seconds
+    return {"timeout_seconds": seconds, "settle_seconds": SETTLED * seconds, "attempts": ATTEMPTS}
 
 
 def begin(rehearsal: Rehearsal, folder: Path, *, clock: Clock = system_clock, **options: Any) -> Rig:

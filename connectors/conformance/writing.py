@@ -10,23 +10,21 @@ compares the books with the CRM. A write of several requests is disturbed at eac
 from __future__ import annotations
 
 import itertools
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
-from connectors.conformance import dying
+from connectors.conformance import worker
 from connectors.conformance.audit import Audit, Books, audit, books_of
-from connectors.conformance.rig import Rig, begin
+from connectors.conformance.faults import FAULTS_OF_READS, faults_of_writes, plan_of
+from connectors.conformance.rig import ATTEMPTS, Rig, begin, timing_of
 from connectors.sinks import Action
 from crm_core.ids import EntityType
 from crm_core.model.base import Entity
-from simulators.faults import Fault, FaultKind, Rule
+from simulators.faults import Fault, FaultKind, Plan, Rule
 from simulators.rehearsal import READ, WRITE, Rehearsal
 from sync_jobs.changes import Saved
 
@@ -40,39 +38,17 @@ WRITES = [
 ]
 _MOST_REQUESTS = 20
 _DEATH_SECONDS = 30.0
-_ATTEMPTS = 2
-"""Tries of a read."""
 _numbers = itertools.count(1)
 """Of what is entered: codes are unique over there."""
 
-FAULTS: Mapping[str, Callable[[int], Fault]] = {
-    "cut before the request": lambda _: Fault(FaultKind.CUT_BEFORE),
-    "cut in the middle of the request": lambda _: Fault(FaultKind.CUT_REQUEST, portion=0.5),
-    "cut after the commit, before the answer": lambda _: Fault(FaultKind.CUT_AFTER, resets=True),
-    "cut in the middle of the answer": lambda _: Fault(FaultKind.CUT_MIDDLE, portion=0.5),
-    "5xx before the commit": lambda _: Fault(FaultKind.STATUS, status=503),
-    "5xx after the commit": lambda _: Fault(FaultKind.STATUS, status=502, after_commit=True),
-    "the answer comes after the time-out": lambda late: Fault(FaultKind.LATENCY, latency_ms=late, after_commit=True),
-    "carried out after the time-out": lambda late: Fault(FaultKind.LATENCY, latency_ms=late),
-    "asked to slow down": lambda _: Fault(FaultKind.STATUS, status=429, headers=(("Retry-After", "1"),)),
-}
-"""Name -> the fault, given how many milliseconds are later than the time-out."""
-
-
-FAULTS_OF_LOOK_UPS = ("cut before the request", "5xx before the commit", "cut in the middle of the answer")
+NAMES_OF_FAULTS = tuple(faults_of_writes(1))
 
 
 class WritingSuite:
-    """Subclass it in a test module and name the rehearsal.
-
-    timeout_seconds: for one answer. settle_seconds: how long after that a late request may still be carried out; the
-    late requests of this suite are 60 % later than the time-out. options: further settings of the connection.
-    """
+    """Subclass it in a test module and name the rehearsal. options: further settings of the connection."""
 
     rehearsal: ClassVar[Callable[[], Rehearsal]]
     options: ClassVar[Mapping[str, Any]] = {}
-    timeout_seconds: ClassVar[float] = 0.5
-    settle_seconds: ClassVar[float] = 1.0
 
     # -- what the tests stand on --------------------------------------------------------------------------------------
 
@@ -86,11 +62,9 @@ class WritingSuite:
     @pytest.fixture
     def rig(self, template: Rig, tmp_path: Path) -> Iterator[Rig]:
         """A hub of its own for each test; the books go on."""
-        timing = {"timeout_seconds": self.timeout_seconds, "settle_seconds": self.settle_seconds}
         template.rehearsal.http.set_plan([])
-        yield template.copied(
-            tmp_path / "hub", **timing, **{"attempts": _ATTEMPTS, "parallel_writes": 1, **self.options}
-        )
+        options = {**timing_of(template.rehearsal), "parallel_writes": 1, **self.options}
+        yield template.copied(tmp_path / "hub", **options)
         template.rehearsal.http.set_plan([])
 
     @pytest.fixture
@@ -112,17 +86,17 @@ class WritingSuite:
         assert report.looked_up == 0, "an answer that came was not understood"
         assert report.sent == 1, "one change is one write"
 
-    @pytest.mark.parametrize("fault", FAULTS)
+    @pytest.mark.parametrize("fault", NAMES_OF_FAULTS)
     @pytest.mark.parametrize(("entity", "action"), WRITES)
     def test_a_disturbed_write_is_there_exactly_once(
         self, rig: Rig, before: Books, entity: EntityType, action: Action, fault: str
     ) -> None:
         """Each request of the write in turn is hit by the fault, once."""
         self._skip_without(rig, entity, action)
-        late = int(self.timeout_seconds * 1600)
+        disturbance = faults_of_writes(rig.rehearsal.answer_seconds)[fault]
         for nth in range(1, _MOST_REQUESTS + 1):
             self._entered(rig, entity, action)
-            was_hit = _pushed_under(rig, [Rule(FAULTS[fault](late), kind=WRITE, nth=nth)])
+            was_hit = _pushed_under(rig, [Rule(disturbance, kind=WRITE, nth=nth)])
             _assert_clean(rig, before, f"the request no. {nth} was hit")
             if not was_hit:
                 break
@@ -137,7 +111,7 @@ class WritingSuite:
         rig.save(self._new(rig, entity))
         lost = Rule(Fault(FaultKind.CUT_AFTER), kind=WRITE, times=3)
         # more often in a row than the transport repeats a read, so that the look-up itself comes back without an answer
-        disturbed = Rule(FAULTS[fault](0), kind=READ, nth=1, times=_ATTEMPTS + 1)
+        disturbed = Rule(FAULTS_OF_READS[fault], kind=READ, nth=1, times=ATTEMPTS + 1)
         rig.rehearsal.http.set_plan([lost, disturbed])
         rig.push()
         rig.rehearsal.http.set_plan([])
@@ -146,14 +120,11 @@ class WritingSuite:
 
     def test_several_writes_at_once_are_disturbed_each_in_its_own_way(self, rig: Rig, before: Books) -> None:
         """Accounts and their orders, with a fault on every third request."""
-        late = int(self.timeout_seconds * 1600)
-        kinds = tuple(make(late) for make in FAULTS.values())
         for _ in range(8):
             account = rig.save(self._new(rig, ACCOUNT)).crm_id if rig.actions(ACCOUNT) else None
             if rig.actions(ORDER):
                 rig.save(rig.new_order(next(_numbers), account))
-        plan = [Rule(kinds[0], kind=WRITE, probability=0.33, seed=7, others=kinds[1:])]
-        assert _pushed_under(rig, plan, wait_seconds=60)
+        assert _pushed_under(rig, plan_of(0.33, 7, rig.rehearsal.answer_seconds), wait_seconds=60)
         rig.push()
         _assert_clean(rig, before)
 
@@ -170,11 +141,11 @@ class WritingSuite:
         rig.push()
         _assert_clean(rig, before)
 
-    @pytest.mark.parametrize("moment", dying.MOMENTS)
+    @pytest.mark.parametrize("moment", worker.MOMENTS)
     def test_killed_at_any_moment_the_next_push_goes_on(self, rig: Rig, before: Books, moment: str) -> None:
         """kill -9 while an intent is in each of its states, and while the back office has it and we do not know."""
         rig.save(self._new(rig, self._main_entity(rig)))
-        if moment == dying.OUTCOME_UNKNOWN:
+        if moment == worker.OUTCOME_UNKNOWN:
             rig.rehearsal.http.set_plan([Rule(Fault(FaultKind.CUT_AFTER), kind=WRITE)])
         _die(rig, moment)
         rig.rehearsal.http.set_plan([])
@@ -187,7 +158,7 @@ class WritingSuite:
         http = rig.rehearsal.http
         slow = Fault(FaultKind.LATENCY, latency_ms=int(_DEATH_SECONDS * 1000), after_commit=True)
         http.set_plan([Rule(slow, kind=WRITE)])
-        process = _started(rig, "never")
+        process = worker.start(rig.hub.settings.file)
         try:
             assert http.is_holding.wait(_DEATH_SECONDS), "the write never arrived"
         finally:
@@ -221,7 +192,7 @@ class WritingSuite:
         return rig.save(rig.edited(there, next(_numbers)))
 
 
-def _pushed_under(rig: Rig, plan: list[Rule], *, wait_seconds: float = 30.0) -> bool:
+def _pushed_under(rig: Rig, plan: Plan, *, wait_seconds: float = 30.0) -> bool:
     """Push while the plan holds, then once more; whether anything was hit."""
     http = rig.rehearsal.http
     http.set_plan(plan)
@@ -238,13 +209,8 @@ def _assert_clean(rig: Rig, before: Books, what: str = "") -> None:
     assert rig.rehearsal.http.crashes == []
 
 
-def _started(rig: Rig, moment: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", dying.__name__, str(rig.hub.settings.file), moment]
-    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
-
-
 def _die(rig: Rig, moment: str) -> None:
-    process = _started(rig, moment)
+    process = worker.start(rig.hub.settings.file, moment)
     try:
         code = process.wait(_DEATH_SECONDS)
     finally:

@@ -20,6 +20,7 @@ class Rehearsal:
     """A small company in a NetSuite account: six customers, twelve items, two locations."""
 
     connector = "netsuite"
+    answer_seconds = 0.4
     entities = (
         "unit_group",
         "product",

@@ -43,6 +43,7 @@ class Rehearsal:
     """The seeded demo company. folder: keeps Tryton's environment and the seed, made once."""
 
     connector = "tryton"
+    answer_seconds = 2.0
     entities: Sequence[str] = ("account", "product", "order")
 
     def __init__(self, folder: Path = Path(".tryton")) -> None:

@@ -28,6 +28,7 @@ class Rehearsal:
     """
 
     connector = "xero"
+    answer_seconds = 0.4
     entities: Sequence[str] = (
         "unit_group",
         "product",

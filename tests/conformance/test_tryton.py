@@ -25,8 +25,6 @@ class TestWriting(WritingSuite):
 
     rehearsal = staticmethod(real_tryton)
     options: ClassVar = {"order_state": "quotation"}
-    timeout_seconds = 2.0
-    settle_seconds = 2.0
 
 
 @pytest.mark.real

@@ -22,6 +22,7 @@ class Rehearsal:
     """Six customers, twelve products, an order of each customer."""
 
     connector = "acme"
+    answer_seconds = 0.3
     entities: Sequence[str] = ("account", "product", "order")
 
     def __init__(self, *, clock: Clock = utc_now) -> None:

@@ -1,18 +1,27 @@
-"""A push that is killed at a chosen moment: `python -m connectors.conformance.dying SETTINGS MOMENT`."""
+"""A process that pushes until it is told to stop, or is killed: `python -m connectors.conformance.worker SETTINGS`.
+
+With a second argument, a state of an intent, it is killed when an intent has just been stored in that state.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
+from threading import Event
 
 from connectors.conformance.rig import CONNECTION
+from crm_core.errors import StoreFault, Transient
 from crm_core.intents import IntentState
 from crm_core.store import outbox
 from sync_jobs import operations, push_operations
 from sync_jobs.bootstrap import Hub, open_hub
 from sync_jobs.push_report import PushReport, SilentPushListener
+
+log = logging.getLogger("counterfoil.conformance")
 
 OUTCOME_UNKNOWN = IntentState.OUTCOME_UNKNOWN.value
 MOMENTS = (
@@ -23,6 +32,7 @@ MOMENTS = (
     IntentState.CONFIRMED.value,
 )
 """States of an intent; a push dies when one has just been stored in it."""
+_IDLE_SECONDS = 0.1
 
 
 class DyingListener(SilentPushListener):
@@ -44,10 +54,24 @@ class DyingListener(SilentPushListener):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main(file: str, moment: str) -> None:
-    """Push; the process does not come back when the moment comes."""
+def start(settings: Path, moment: str | None = None) -> subprocess.Popen[bytes]:
+    """Start one."""
+    command = [sys.executable, "-m", __name__, str(settings), *([] if moment is None else [moment])]
+    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
+
+
+def main(file: str, moment: str | None = None) -> None:
+    """Push again and again, until SIGTERM."""
+    stop = Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
     hub = open_hub(Path(file))
-    push_operations.push(hub, CONNECTION, listener=DyingListener(hub, moment), wait_seconds=10)
+    listener = SilentPushListener() if moment is None else DyingListener(hub, moment)
+    while not stop.is_set():
+        try:
+            push_operations.push(hub, CONNECTION, listener=listener, wait_seconds=10, stop=stop)
+        except (Transient, StoreFault) as error:  # a back office, or a database, that is not there for a while
+            log.warning("%s: %s", type(error).__name__, error)
+        stop.wait(_IDLE_SECONDS)
 
 
 if __name__ == "__main__":
