@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -161,10 +161,3 @@ def intents_for(
             parent = (EntityType.ACCOUNT, CrmId(data["account_id"]))
         found.append(NewIntent(one.connection, entity, crm_id, one.content_of(values), parent, cancels, origin))
     return found
-
-
-def pushed_positions(entity: EntityType, names: Sequence[str], outgoing: OutgoingEntity | None) -> frozenset[int]:
-    """Where in an entity's values the fields stand that an open intent keeps from being overwritten."""
-    if outgoing is None or outgoing.entity is not entity:
-        return frozenset()
-    return frozenset(place for place, name in enumerate(names) if name in outgoing.mapping.sends)

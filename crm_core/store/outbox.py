@@ -220,11 +220,12 @@ def _plain_numbers(value: Any) -> Any:
 def _supersede(session: Session, new: NewIntent, moment: datetime) -> set[int]:
     replaceable = states_before(IntentEvent.CANCEL, IntentState.CANCELLED) - {IntentState.OUTCOME_UNKNOWN}
     states, keys = session.where_in("state", sorted(replaceable))
+    # A new token: a worker that has claimed it, and not sent it yet, finds that it is not its own any more.
     rows = session.all(
-        "UPDATE outbox SET state = ?, cause = ?, message = ?, changed_at = ?"
-        f" WHERE connection = ? AND entity = ? AND crm_id = ? AND {states} RETURNING id",
+        "UPDATE outbox SET state = ?, cause = ?, message = ?, lease_token = ?, lease_owner = '', leased_until = NULL,"
+        f" changed_at = ? WHERE connection = ? AND entity = ? AND crm_id = ? AND {states} RETURNING id",
         (
-            *(IntentState.CANCELLED.value, SUPERSEDED, "a newer content of the record replaces it"),
+            *(IntentState.CANCELLED.value, SUPERSEDED, "a newer content of the record replaces it", new_token()),
             *(stamp(session, moment), new.connection, new.entity.value, new.crm_id, keys),
         ),
     )

@@ -24,6 +24,7 @@ from crm_core.model.account import Account
 from crm_core.model.sales import Order, OrderLine
 from crm_core.store import outbox
 from crm_core.store.database import Database
+from sync_jobs.push_report import PushReport, SilentPushListener
 from tests.conftest import TestClock
 from tests.support.memory_office import ORDER_OUT, MemoryOffice, once
 from tests.support.pushing import ACCOUNT, ORDER, PRODUCT, PushBench
@@ -144,6 +145,37 @@ def test_two_edits_of_one_order_are_never_swapped(bench: PushBench) -> None:
     ]
     bench.assert_exactly_once([order])
     assert bench.office.held(ORDER)[0].values["wanted"] == "2026-12-04"
+
+
+class Hurried(SilentPushListener):
+    """A user who edits, or cancels, an order at the moment when a worker has claimed it."""
+
+    def __init__(self, bench: PushBench, order: Order) -> None:
+        self.bench, self.order, self.is_done = bench, order, False
+
+    def progressed(self, report: PushReport, waiting: int) -> None:
+        if not self.is_done and "claimed" in self.bench.states():
+            self.is_done = True
+            self.bench.put(self.order, queues=True)
+
+
+def test_an_edit_that_comes_when_a_worker_has_claimed_the_older_content_is_all_that_goes_out(bench: PushBench) -> None:
+    """Sent all the same, the older content would be a second order beside the newer one."""
+    account, product = bench.ready()
+    order = bench.order(account, product)
+    newer = edited(account, product, order, requested_date="2026-12-02")
+    bench.push(listener=Hurried(bench, newer))
+    assert [(write.action, write.payload["wanted"]) for write in bench.office.pushed] == [(Action.CREATE, "2026-12-02")]
+    assert bench.states() == ["cancelled", "confirmed"]
+    bench.assert_exactly_once([order])
+
+
+def test_an_order_that_is_cancelled_when_a_worker_has_claimed_it_never_leaves(bench: PushBench) -> None:
+    account, product = bench.ready()
+    order = bench.order(account, product)
+    bench.push(listener=Hurried(bench, edited(account, product, order, status="cancelled")))
+    assert bench.office.pushed == []
+    assert bench.states() == ["cancelled"]
 
 
 def test_an_update_sends_what_the_crm_owns_on_the_version_that_is_known(bench: PushBench) -> None:
