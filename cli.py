@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crm_core.errors import ConfigurationFault, CounterfoilError, MassChangeHeld, RunStopped
+from terminal.chaos import chaos
 from terminal.frame import (
     EXIT_PARTIAL,
     Frame,
@@ -66,6 +67,7 @@ def main(ctx: click.Context, config: Path | None, debug: bool, log: str | None) 
     ctx.obj = Frame(config, debug, log)
 
 
+main.add_command(chaos)
 main.add_command(dead_letters)
 main.add_command(mapping)
 

@@ -20,7 +20,7 @@ acme = connectors.scaffold.acme.rehearsal:Rehearsal
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _acme_is_installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def installed_acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("installed")
     facts = folder / "counterfoil_acme-1.0.dist-info"
     facts.mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -47,24 +48,32 @@ ENTRY_POINTS = """\
 [counterfoil.connectors]
 acme = naive:Naive
 
+[counterfoil.rehearsals]
+acme = connectors.scaffold.acme.rehearsal:Rehearsal
+
 [pytest11]
 counterfoil = connectors.conformance.plugin
 """
 
 
-def outcomes(folder: Path, naive: str, choice: str) -> dict[str, str]:
-    """Run the writing suite on a sink in a process of its own: test -> its outcome."""
+def installed(folder: Path, naive: str) -> dict[str, str]:
+    """Put a connector in the place of acme; the environment in which it is found."""
     facts = folder / "naive-1.0.dist-info"
     facts.mkdir()
     (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: naive\nVersion: 1.0\n")
     (facts / "entry_points.txt").write_text(ENTRY_POINTS)
     (folder / "naive.py").write_text(naive)
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(Path(__file__).parents[2])])}
+
+
+def outcomes(folder: Path, naive: str, choice: str) -> dict[str, str]:
+    """Run the suites on a connector in a process of its own: test -> its outcome."""
+    environment = installed(folder, naive)
     (folder / "test_naive.py").write_text(TESTS)
-    paths = os.pathsep.join([str(folder), str(Path(__file__).parents[2])])
     command = [sys.executable, "-m", "pytest", "-rA", "-q", "-p", "no:randomly", "-p", "no:cacheprovider"]
     done = subprocess.run(
         [*command, "--rootdir", str(folder), "-k", choice, str(folder / "test_naive.py")],
-        env={**os.environ, "PYTHONPATH": paths},
+        env=environment,
         capture_output=True,
         text=True,
         timeout=110,
@@ -133,3 +142,29 @@ def test_a_stream_that_reads_on_behind_its_watermark_fails(tmp_path: Path) -> No
     found = outcomes(tmp_path, HASTY, "very_watermark or page_size")
     assert found["test_what_changes_at_the_very_watermark_is_read_again"] == "FAILED"
     assert found["test_every_record_comes_once_whatever_the_page_size[3]"] == "PASSED"
+
+
+def chaos(folder: Path, environment: dict[str, str], *options: str) -> tuple[int, dict[str, int]]:
+    command = [sys.executable, "-m", "cli", "chaos", "--connector", "acme", "--json", *options]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=110, cwd=folder)
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_chaos_counts_what_a_sink_that_sends_again_has_doubled(tmp_path: Path) -> None:
+    environment = installed(tmp_path, NAIVE)
+    code, counts = chaos(tmp_path, environment, "--writes", "40", "--faults", "0.5", "--seed", "3", "--workers", "2")
+    assert code == 1
+    assert counts["duplicated"] > 0
+    assert counts["lost"] == 0
+
+
+def test_chaos_leaves_both_books_the_same(tmp_path: Path, installed_acme: Path) -> None:
+    """Workers are killed, nearly every third request is disturbed: once each, right, known."""
+    paths = [str(installed_acme), str(Path(__file__).parents[2])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    code, counts = chaos(tmp_path, environment, "--writes", "80", "--seed", "11", "--kills", "4", "--workers", "2")
+    assert code == 0, counts
+    assert counts["written"] >= 80
+    assert counts == {**dict.fromkeys(counts, 0), "written": counts["written"], "seed": 11}
+    assert set(counts) == {"written", "duplicated", "lost", "wrong", "unresolved", "seed"}
