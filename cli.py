@@ -30,6 +30,7 @@ from terminal.frame import (
 )
 from terminal.letters import dead_letters
 from terminal.mapping import mapping
+from terminal.scaffold import connector
 
 if TYPE_CHECKING:
     from sync_jobs.bootstrap import Hub
@@ -68,6 +69,7 @@ def main(ctx: click.Context, config: Path | None, debug: bool, log: str | None) 
 
 
 main.add_command(chaos)
+main.add_command(connector)
 main.add_command(dead_letters)
 main.add_command(mapping)
 

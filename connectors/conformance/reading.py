@@ -23,9 +23,14 @@ from connectors.ports import Connector, Replication
 from connectors.registry import get_connector
 from crm_core.errors import AuthenticationFailed, ConnectorError
 from crm_core.ids import ConnectionName, EntityType
+from mappings.compiler import check_document
+from mappings.documents import Direction, default_document, load_document
+from mappings.outgoing import check_push_document
+from mappings.workbench import run_examples, run_push_examples
 from simulators.faults import Fault, FaultKind, Rule, always
 from simulators.rehearsal import READ, Rehearsal
 from sync_jobs.decisions import Decision
+from sync_jobs.outgoing import outgoing_of
 from sync_jobs.settings import ConnectionSettings, open_connector
 
 _PAGES = 4
@@ -58,6 +63,24 @@ class ReadingSuite:
         yield _running
         _running.http.set_plan([])
         assert _running.http.crashes == []
+
+    # -- mappings ----------------------------------------------------------------------------------------------------
+
+    def test_the_shipped_mappings_fit_and_their_examples_pass(self, office: Rehearsal) -> None:
+        """Of every stream and every sink, and they agree on who owns which field."""
+        manifest = get_connector(office.connector).manifest
+        for entity, stream in manifest.streams.items():
+            document = load_document(default_document(office.connector, entity))
+            assert check_document(document, stream.shape) == [], entity
+            assert document.examples, f"the mapping of {entity} shows no example"
+            assert [one for one in run_examples(document, stream.shape) if not one.has_passed] == [], entity
+        for entity, sink in manifest.sinks.items():
+            document = load_document(default_document(office.connector, entity, Direction.PUSH))
+            assert check_push_document(document, sink) == [], entity
+            assert document.examples, f"the push mapping of {entity} shows no example"
+            assert [one for one in run_push_examples(document, sink) if not one.has_passed] == [], entity
+        everything = ConnectionSettings(ConnectionName(CONNECTION), office.connector, {}, {}, tuple(manifest.sinks))
+        assert set(outgoing_of(everything)) == set(manifest.sinks)
 
     # -- a walk through the pages -------------------------------------------------------------------------------------
 
