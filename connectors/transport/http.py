@@ -319,7 +319,18 @@ class HttpClient:
 
 
 class _Session(requests.Session):
-    """Leaves redirects alone: requests would read their body without our bounds, even when told not to follow."""
+    """Leaves redirects alone: requests would read their body without our bounds, even when told not to follow.
+
+    Looks at the environment (proxies, certificates) once: requests goes through all of its variables for every call,
+    and the calls of a client all go to one host.
+    """
+
+    _environment: Mapping[str, Any] | None = None
+
+    def merge_environment_settings(self, *settings: Any, **named: Any) -> Any:
+        if self._environment is None:
+            self._environment = super().merge_environment_settings(*settings, **named)
+        return dict(self._environment)
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         return None

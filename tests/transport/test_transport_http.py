@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+import requests
 
 from connectors.config import ConnectionConfig
 from connectors.transport.auth import ClientCredentials, basic, bearer
@@ -454,3 +455,21 @@ def test_a_refused_client_is_a_matter_of_authentication(loopback: Any, answer: R
         with client_of(loopback, auth=auth) as client, pytest.raises(AuthenticationFailed) as caught:
             client.get("a", operation="GET a")
     assert str(caught.value) == "POST token: unknown application (HTTP 400, code invalid_client)"
+
+
+def test_a_proxy_of_the_environment_is_used_and_looked_up_once(loopback: Any, answer: Any, monkeypatch: Any) -> None:
+    """Calls that go past the proxy of the house reach nothing; looking for it each time costs as much as a call."""
+    monkeypatch.setenv("HTTP_PROXY", loopback.url)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    loopback.script = [answer(body=b"{}")]
+    looked = []
+    original = requests.Session.merge_environment_settings
+    monkeypatch.setattr(
+        requests.Session, "merge_environment_settings", lambda *a, **k: looked.append(1) or original(*a, **k)
+    )
+    with HttpClient(ConnectionConfig(attempts=1), "http://erp.example") as client:
+        for _ in range(3):
+            assert client.get("items", operation="GET items").status == 200
+    assert [seen.target for seen in loopback.seen] == ["http://erp.example/items"] * 3
+    assert len(looked) == 1
