@@ -12,7 +12,16 @@ from dataclasses import dataclass, field
 from connectors.ports import WritingConnector
 from connectors.sinks import Accepted, Action, Found, Refused, Sink
 from connectors.transport.fence import sending_while
-from crm_core.errors import ConnectorError, CounterfoilError, OutcomeUnknown, StaleVersion
+from crm_core.errors import (
+    ConnectionBlocked,
+    ConnectorError,
+    CounterfoilError,
+    OutcomeUnknown,
+    RecordRejected,
+    ServiceUnavailable,
+    StaleVersion,
+    Transient,
+)
 from crm_core.ids import EntityType
 from sync_jobs.push_pace import Pace
 from sync_jobs.push_prepare import Prepared
@@ -156,7 +165,15 @@ def carry_out(sink: Sink, writes: Sequence[Prepared]) -> Iterator[Outcome]:
             if looked.failure is None:
                 yield Reread(one, error, looked.found)
                 continue
+            answer = Refused(_kept_from_rereading(looked.failure))
         yield Answered(one, answer)
+
+
+def _kept_from_rereading(failure: ConnectorError) -> ConnectorError:
+    """A stale write was not carried out; that its record could not be read again is a reason to try later, no more."""
+    if isinstance(failure, Transient | ConnectionBlocked | RecordRejected):
+        return failure
+    return ServiceUnavailable(f"the record was changed over there and cannot be read again: {failure}")
 
 
 def _answers(sink: Sink, writes: Sequence[Prepared]) -> Sequence[Accepted | Refused]:

@@ -250,6 +250,30 @@ def test_a_version_that_moved_on_is_read_again_and_ours_goes_on_top_of_theirs(be
     bench.assert_exactly_once([order])
 
 
+@pytest.mark.parametrize("failure", [ServiceUnavailable("down"), OutcomeUnknown("cut"), ProtocolViolation("HTML")])
+def test_a_stale_write_whose_record_cannot_be_read_again_goes_out_later(
+    bench: PushBench, order: CrmId, clock: TestClock, failure: ConnectorError
+) -> None:
+    """The way was disturbed twice in a row: that is no reason to bother a person."""
+    bench.push()
+    (record,) = bench.office.held(ORDER)
+    bench.office.change(record.id, warehouse="NORTH")
+    changed(bench, order, requested_date="2026-12-24")
+    failures = [failure]
+
+    def fail(write: Write) -> None:
+        if failures:
+            raise failures.pop()
+
+    bench.office.on_find = fail
+    bench.push()
+    assert bench.intent(order).state is IntentState.QUEUED
+    clock.advance(minutes=10)
+    bench.push()
+    assert (record.values["wanted"], record.values["warehouse"]) == ("2026-12-24", "NORTH")
+    bench.assert_exactly_once([order])
+
+
 def test_when_they_have_made_the_same_change_there_is_nothing_to_send(bench: PushBench, order: CrmId) -> None:
     bench.push()
     (record,) = bench.office.held(ORDER)
