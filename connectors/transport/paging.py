@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import xxhash
 
 from connectors.envelopes import SourceRecord
@@ -27,9 +28,13 @@ class LoopGuard:
 
     def see_records(self, records: Sequence[SourceRecord]) -> None:
         """The records of a page. Raises ProtocolViolation when exactly these came before; no records are no loop."""
-        if not records:
+        self.see_bytes([record.payload for record in records])
+
+    def see_bytes(self, payloads: Sequence[bytes | msgspec.Raw]) -> None:
+        """The same for what is not yet records."""
+        if not payloads:
             return
-        fingerprint = xxhash.xxh3_128_digest(b"\x00".join(record.payload for record in records))
+        fingerprint = xxhash.xxh3_128_digest(b"\x00".join(payloads))
         if fingerprint in self._pages:
             raise ProtocolViolation("the same page came twice", operation=self._operation)
         self._pages.add(fingerprint)

@@ -111,6 +111,8 @@ def test_empty_pages_are_no_loop() -> None:
     guard.see_records([SourceRecord(ExternalId("1"), b"{}")])
     with pytest.raises(ProtocolViolation, match="came twice"):
         guard.see_records([SourceRecord(ExternalId("1"), b"{}")])
+    with pytest.raises(ProtocolViolation, match="twice"):
+        guard.see_bytes([b"{}"])  # the same rows before they are records
 
 
 @pytest.mark.parametrize(
