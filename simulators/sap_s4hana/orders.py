@@ -270,6 +270,14 @@ def change_element(office: Office, element: Row, body: object) -> None:
     _again(office, order, item)
 
 
+def delete_element(office: Office, element: Row) -> None:
+    """DELETE of a price element: what is left is priced anew. Raises Fault."""
+    item = office.books.get("A_SalesOrderItem", element["SalesOrder"], element["SalesOrderItem"])
+    order = _order_of(office, item)
+    office.books.remove("A_SalesOrderItemPrElement", element)
+    _again(office, order, item)
+
+
 def add_partner(office: Office, order: Row, body: object) -> Row:
     """POST of a partner. Raises Fault."""
     office.check_not_locked("A_SalesOrder", order.text("SalesOrder"))

@@ -266,11 +266,39 @@ def change_area(office: Office, area: Row, body: object) -> None:
     office.books.change("A_CustomerSalesArea", area, values)
 
 
-def change_plainly(schema: EntitySet) -> Callable[[Office, Row, object], None]:
-    """PATCH of a row that nothing is checked of."""
+def change_part(schema: EntitySet) -> Callable[[Office, Row, object], None]:
+    """PATCH of an e-mail address, telephone number or home page."""
 
     def change(office: Office, row: Row, body: object) -> None:
         values, _ = read_body(schema, body, is_create=False)
+        touched(office, _owner(office, row))
         office.books.change(schema.name, row, values)
 
     return change
+
+
+def delete_part(schema: EntitySet) -> Callable[[Office, Row], None]:
+    """DELETE of what belongs to a partner."""
+
+    def delete(office: Office, row: Row) -> None:
+        touched(office, _owner(office, row))
+        office.books.remove(schema.name, row)
+
+    return delete
+
+
+def _owner(office: Office, part: Row) -> Row:
+    """The business partner of a tax number, an address, or what is below one."""
+    number = part.values.get("BusinessPartner")
+    if number is None:
+        addresses = office.books.tables["A_BusinessPartnerAddress"]
+        place = addresses.schema.properties["AddressID"].sort_value(part["AddressID"])
+        (key,) = addresses.having(("AddressID",), (place,))
+        number = addresses.rows[key]["BusinessPartner"]
+    return office.books.get("A_BusinessPartner", number)
+
+
+def change_customer(office: Office, customer: Row, body: object) -> None:
+    """PATCH of the customer: the partner's own stamp does not move."""
+    values, _ = read_body(CUSTOMER, body, is_create=False)
+    office.books.change("A_Customer", customer, values)

@@ -57,7 +57,7 @@ SETS = (
             "to_URLAddress": many("A_AddressHomePageURL", "AddressID"),
         },
         may=names("POST PATCH DELETE"),
-        indexed=(("BusinessPartner",),),
+        indexed=(("BusinessPartner",), ("AddressID",)),
     ),
     EntitySet(
         PARTNERS,

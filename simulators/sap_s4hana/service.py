@@ -26,6 +26,8 @@ Create = Callable[[Office, Any], Row]
 Below = Callable[[Office, Row, Any], "Row | None"]
 Change = Callable[[Office, Row, Any], "Row | None"]
 
+_COMMUNICATION = ("A_AddressEmailAddress", "A_AddressPhoneNumber", "A_AddressHomePageURL")
+
 CREATE: Mapping[str, Create] = {
     "A_SalesOrder": orders.create_order,
     "A_BusinessPartner": partners.create_partner,
@@ -51,14 +53,17 @@ CHANGE: Mapping[str, Change] = {
     "A_BusinessPartnerAddress": partners.change_address,
     "A_BusinessPartnerTaxNumber": partners.change_tax,
     "A_CustomerSalesArea": partners.change_area,
-    **{
-        name: partners.change_plainly(ENTITY_SETS[name])
-        for name in ("A_Customer", "A_AddressEmailAddress", "A_AddressPhoneNumber", "A_AddressHomePageURL")
-    },
+    "A_Customer": partners.change_customer,
+    **{name: partners.change_part(ENTITY_SETS[name]) for name in _COMMUNICATION},
 }
 DELETE: Mapping[str, Callable[[Office, Row], None]] = {
     "A_SalesOrder": orders.delete_order,
     "A_SalesOrderItem": orders.delete_item,
+    "A_SalesOrderItemPrElement": orders.delete_element,
+    **{
+        name: partners.delete_part(ENTITY_SETS[name])
+        for name in (*_COMMUNICATION, "A_BusinessPartnerTaxNumber", "A_BusinessPartnerAddress")
+    },
 }
 
 

@@ -58,7 +58,8 @@ def _product(row: Row, languages: Sequence[str], area: tuple[str, str], today: d
     status = _status_on(today, sales, "ProductSalesStatus") or _status_on(
         today, row.get("to_ProductSales"), "SalesStatus"
     )
-    return {**row, "@names": names, "@sales": sales, "@sales_status": status}
+    name = next(iter(names.values()), None)
+    return {**row, "@names": names, "@name": name, "@sales": sales, "@sales_status": status}
 
 
 def _status_on(today: date, part: Mapping[str, Any] | None, name: str) -> str:

@@ -194,13 +194,22 @@ def _line_differences(
             yield request("POST", f"{path}/to_PricingElement", body)
         elif _rate(element, unit, is_price=kind == config.price_condition_type) != rate:
             del body["ConditionType"]
-            key = {
-                "SalesOrder": number,
-                "SalesOrderItem": str(item["SalesOrderItem"]),
-                "PricingProcedureStep": str(element["PricingProcedureStep"]),
-                "PricingProcedureCounter": str(element["PricingProcedureCounter"]),
-            }
-            yield request("PATCH", keyed("A_SalesOrderItemPrElement", key), body)
+            yield request("PATCH", _element_path(number, item, element), body)
+    discount = price_element(item, config.discount_condition_type)
+    if discount is not None and "DiscountPercent" in line and not line["DiscountPercent"]:
+        yield request("DELETE", _element_path(number, item, discount))
+
+
+def _element_path(number: str, item: Row, element: Mapping[str, Any]) -> str:
+    return keyed(
+        "A_SalesOrderItemPrElement",
+        {
+            "SalesOrder": number,
+            "SalesOrderItem": str(item["SalesOrderItem"]),
+            "PricingProcedureStep": str(element["PricingProcedureStep"]),
+            "PricingProcedureCounter": str(element["PricingProcedureCounter"]),
+        },
+    )
 
 
 def _rate(element: Mapping[str, Any], unit: Any, *, is_price: bool) -> Decimal | None:

@@ -156,12 +156,14 @@ def _code_of(address: Mapping[str, Any]) -> dict[str, str]:
     return {"AddressIDByExternalSystem": code} if 0 < len(code) <= _CODE_LENGTH else {}
 
 
-def _tax_body(payload: Mapping[str, Any]) -> dict[str, str]:
-    """Without a category of the payload's own it is the VAT number of the first address's country, `DE0`."""
+def _tax_body(payload: Mapping[str, Any], before: str = "") -> dict[str, str]:
+    """Without a category of the payload's own it is the VAT number of the first address's country, `DE0`; before: the
+    category that the partner has, for a payload without addresses.
+    """
     if not payload.get("BPTaxNumber"):
         return {}
     countries = [a["Country"] for a in payload.get("to_BusinessPartnerAddress") or () if a.get("Country")]
-    category = payload.get("BPTaxType") or (f"{countries[0]}0" if countries else "")
+    category = payload.get("BPTaxType") or (f"{countries[0]}0" if countries else before)
     if not category:
         raise ValidationRejected(
             "a tax number needs its category, or an address whose country tells it", fields=("BPTaxType",)
@@ -247,28 +249,38 @@ _COMMUNICATION = (
 def _communication_differences(row: Row, payload: Mapping[str, Any]) -> Iterator[BatchRequest]:
     standard = standard_address(row)
     for name, navigation, entity_set, is_default in _COMMUNICATION:
-        if not payload.get(name) or standard is None:
+        if name not in payload or standard is None:
             continue
-        address = str(standard["AddressID"])
+        wanted, address = payload[name] or None, str(standard["AddressID"])
         there = default_of(standard.get(navigation), is_default)
-        if there is None:
+        if there is not None and wanted is None:
+            yield request("DELETE", _communication_path(entity_set, address, there))
+        elif there is not None and there.get(name) != wanted:
+            yield request("PATCH", _communication_path(entity_set, address, there), {name: wanted})
+        elif there is None and wanted is not None:
             key = {"BusinessPartner": str(row["BusinessPartner"]), "AddressID": address}
-            body = {name: payload[name], is_default: True}
+            body = {name: wanted, is_default: True}
             yield request("POST", f"{keyed('A_BusinessPartnerAddress', key)}/{navigation}", body)
-        elif there.get(name) != payload[name]:
-            person, ordinal = str(there.get("Person") or ""), str(there.get("OrdinalNumber") or "1")
-            at: dict[str, Any] = {"AddressID": address, "Person": person, "OrdinalNumber": ordinal}
-            if name == "WebsiteURL":
-                begins = date.fromisoformat(str(there.get("ValidityStartDate") or "0001-01-01"))
-                at |= {"ValidityStartDate": begins, "IsDefaultURLAddress": bool(there.get(is_default))}
-            yield request("PATCH", keyed(entity_set, at), {name: payload[name]})
+
+
+def _communication_path(entity_set: str, address: str, there: Mapping[str, Any]) -> str:
+    person, ordinal = str(there.get("Person") or ""), str(there.get("OrdinalNumber") or "1")
+    key: dict[str, Any] = {"AddressID": address, "Person": person, "OrdinalNumber": ordinal}
+    if "WebsiteURL" in there:
+        begins = date.fromisoformat(str(there.get("ValidityStartDate") or "0001-01-01"))
+        key |= {"ValidityStartDate": begins, "IsDefaultURLAddress": bool(there.get("IsDefaultURLAddress"))}
+    return keyed(entity_set, key)
 
 
 def _tax_differences(row: Row, payload: Mapping[str, Any]) -> Iterator[BatchRequest]:
-    wanted = _tax_body(payload)
+    number = str(row["BusinessPartner"])
+    shown = tax_number(row)
+    if "BPTaxNumber" in payload and not payload["BPTaxNumber"] and shown is not None:
+        key = {"BusinessPartner": number, "BPTaxType": str(shown["BPTaxType"])}
+        yield request("DELETE", keyed("A_BusinessPartnerTaxNumber", key))
+    wanted = _tax_body(payload, str(shown["BPTaxType"]) if shown is not None else "")
     if not wanted:
         return
-    number = str(row["BusinessPartner"])
     there = {one.get("BPTaxType"): one.get("BPTaxNumber") for one in row.get("to_BusinessPartnerTax") or ()}
     category = wanted["BPTaxType"]
     if category not in there:

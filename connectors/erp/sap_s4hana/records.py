@@ -16,6 +16,7 @@ REFERENCE = "@reference"
 ADDED = {
     "@units": "the unit itself, as the only one of its group",
     "@names": "the product's descriptions by language tag (en, de), in the configured languages",
+    "@name": "the first of them; of a partner OrganizationBPName1 to 4, or first and last name, joined by a space",
     "@sales": "A_ProductSalesDelivery of the configured sales organisation and channel; null = not sold there",
     "@sales_status": "the sales status that holds on the day of reading, of the channel or else of all; empty = none",
     "@price_list": "id of the price list that a condition, or an account, belongs to",
@@ -29,7 +30,6 @@ ADDED = {
     "@kind": "what a price list holds for: all, PriceListType, CustomerPriceGroup, Customer",
     "@value": "the price list type, price group or customer that it holds for",
     "@quantity": "sum over storage locations and batches of what is unrestricted and no special stock",
-    "@name": "the name in one: OrganizationBPName1 to 4, or first and last name, joined by a space",
     "@sales_area": "A_CustomerSalesArea of the configured area; null = no customer of this area",
     "@addresses": "the own addresses, then ship-to and bill-to parties of the sales area; an order names their code",
     "@email": "the standard address's default e-mail address",
@@ -101,6 +101,7 @@ PRODUCT: Shape = {
     "to_ProductSales": {"SalesStatus": "text", "SalesStatusValidityDate": "date", "TaxClassification": "text"},
     "to_SalesDelivery": [SALES_DELIVERY],
     "@names": "any",
+    "@name": "text",
     "@sales": SALES_DELIVERY,
     "@sales_status": "text",
 }
