@@ -45,6 +45,7 @@ class Table:
         self.schema = schema
         self.rows: dict[Key, Row] = {}
         self.keys: list[Key] = []  # sorted
+        self.blank = schema.blank()
         self._indexes: dict[tuple[str, ...], dict[Key, dict[Key, None]]] = {names: {} for names in schema.indexed}
 
     def get(self, key: Key) -> Row | None:
@@ -172,7 +173,7 @@ class Books:
     def insert(self, entity_set: str, values: Values) -> Row:
         """A new row, or in the place of one with the same key; what is not given is blank."""
         table = self.tables[entity_set]
-        given = {**table.schema.blank(), **values}
+        given = {**table.blank, **values}
         if len(given) != len(table.schema.properties):
             raise KeyError(f"{entity_set} has no {', '.join(given.keys() - table.schema.properties.keys())}")
         row = Row(table.schema.key_of(given), given)

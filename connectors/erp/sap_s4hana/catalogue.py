@@ -139,7 +139,7 @@ class StockStream:
             if not is_last:
                 last = rows[-1]["Material"]
                 whole = [row for row in rows if row["Material"] != last]
-                rows = whole or self._all_of(last)
+                rows = whole or self._every_row(f"Material eq {literal(last)}")[0]
             yield Page(
                 records=self._levels(rows, self._moment(listed.answer)),
                 resume=None if is_last else msgspec.json.encode(_StockToken(rows[-1]["Material"])).decode(),
@@ -153,7 +153,8 @@ class StockStream:
         material, _, plant = external_id.rpartition("/")
         if material and plant:
             wanted = f"Material eq {literal(material)} and Plant eq {literal(plant)}"
-            for record in self._levels(self._every_row(wanted), self._moment(None)):
+            rows, answer = self._every_row(wanted)
+            for record in self._levels(rows, self._moment(answer)):
                 if record.external_id == external_id:
                     return record
         raise RecordNotFound(f"there is no stock of {external_id[:80]!r}", operation=self._operation)
@@ -169,11 +170,8 @@ class StockStream:
         }
         return {**options, "$skip": skip} if skip else options
 
-    def _all_of(self, material: str) -> list[Row]:
-        return self._every_row(f"Material eq {literal(material)}")
-
-    def _every_row(self, wanted: str) -> list[Row]:
-        """All rows of one material, page after page."""
+    def _every_row(self, wanted: str) -> tuple[list[Row], Answer]:
+        """All rows of one material, page after page, and the last answer."""
         rows: list[Row] = []
         size = self._client.config.page_size
         while True:
@@ -181,7 +179,7 @@ class StockStream:
             listed = self._client.list_page(STOCK, "A_MatlStkInAcctMod", options, operation=self._operation)
             rows += self._rows(listed.found)
             if not has_more(listed, size):
-                return rows
+                return rows, listed.answer
 
     def _rows(self, found: Rows) -> list[Row]:
         """Raises ProtocolViolation when one of them cannot be read: no sum can do without it."""
@@ -195,7 +193,7 @@ class StockStream:
                 raise ProtocolViolation("a stock row has no Material", operation=self._operation)
         return rows
 
-    def _moment(self, answer: Answer | None) -> str:
+    def _moment(self, answer: Answer) -> str:
         return moment_text(self._client.moment_of(answer))
 
     @staticmethod
