@@ -12,6 +12,7 @@ import html
 import json
 import logging
 import re
+import threading
 from collections.abc import Iterable, Mapping, MutableMapping
 from functools import cache
 from typing import Any
@@ -84,8 +85,9 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._spellings: set[str] = set()
-        self._known: re.Pattern[str] | None = None
+        self._lock = threading.Lock()
+        self._spellings: frozenset[str] = frozenset()
+        self._compiled: tuple[frozenset[str], re.Pattern[str]] | None = None
         self.add(*secrets)
 
     def add(self, *secrets: str) -> None:
@@ -93,9 +95,8 @@ class Redactor:
         found = {spelling for secret in secrets if secret for spelling in _spellings(secret)}
         found = {spelling for spelling in found if spelling.strip("*")} - self._spellings
         if found:
-            self._spellings |= found
-            longest_first = sorted(self._spellings, key=lambda spelling: (-len(spelling), spelling))
-            self._known = re.compile("|".join(map(re.escape, longest_first)))
+            with self._lock:
+                self._spellings |= found
 
     def add_credentials(self, headers: Mapping[str, str]) -> None:
         """Remember the values of headers that carry credentials, with and without their scheme word."""
@@ -121,10 +122,22 @@ class Redactor:
     def _without_known(self, text: str) -> str:
         # Again until nothing is found: a mark and its neighbours could spell a secret. Every pass takes away at least
         # one character that is no asterisk, so it ends.
-        known = self._known
+        known = self._known()
         while known is not None and known.search(text):
             text = known.sub(MARK, text)
         return text
+
+    def _known(self) -> re.Pattern[str] | None:
+        """All secrets as one pattern. Made with the first text behind an addition: tokens are added every few minutes,
+        for months, and a text to redact is rare.
+        """
+        spellings, compiled = self._spellings, self._compiled
+        if compiled is None or compiled[0] is not spellings:
+            if not spellings:
+                return None
+            longest_first = sorted(spellings, key=lambda spelling: (-len(spelling), spelling))
+            compiled = self._compiled = spellings, re.compile("|".join(map(re.escape, longest_first)))
+        return compiled[1]
 
     def value(self, value: Any) -> Any:
         """The same for any value of a log event: texts inside mappings and lists, values under a telling name."""
