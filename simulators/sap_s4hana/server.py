@@ -288,8 +288,7 @@ class SapSimulator:
 
     def _served(self, request: Request) -> Response:
         office = self._at(request)
-        base_url = f"http://{request.headers.get('host', '')}{BASE_PATH}"
-        service = Service(office, self.settings.page_size, base_url)
+        service = self._service_for(request)
         path = request.path[len(BASE_PATH) :].strip("/")
         if request.method == "GET":
             return self._access.fetched(request, service.answer(request, path))
@@ -309,6 +308,10 @@ class SapSimulator:
             return run_batch(request, answer, office.books.whole_or_not_at_all)
         except Fault as problem:
             return error_response(problem, request.number)
+
+    def _service_for(self, request: Request) -> Service:
+        base_url = f"http://{request.headers.get('host', '')}{BASE_PATH}"
+        return Service(self._office, self.settings.page_size, base_url)
 
     def _written(self, service: Service, request: Request, path: str) -> Response:
         """One write alone: whole or not at all."""

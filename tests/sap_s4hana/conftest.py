@@ -24,29 +24,29 @@ from simulators.sap_s4hana.service import Service
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 PRODUCTS, CUSTOMERS = 23, 13
 
-Change = Callable[[str, Response], Response]
+Distort = Callable[[Request, Response], Response]
 
 
 class Simulator(SapSimulator):
-    """The simulator with answers that a test changes on their way out: `change(service and address, answer)`."""
+    """The simulator with answers that a test changes on their way out, those within a batch too."""
 
-    change: Change | None = None
+    distort: Distort | None = None
 
-    def _service(self, request: Request) -> Service:
-        service = super()._service(request)
-        return service if self.change is None else _Changed(service, self.change)  # type: ignore[return-value]
+    def _service_for(self, request: Request) -> Service:
+        service = super()._service_for(request)
+        return service if self.distort is None else _Distorted(service, self.distort)  # type: ignore[return-value]
 
 
-class _Changed:
+class _Distorted:
     """A service whose answers are changed."""
 
-    def __init__(self, inner: Service, change: Change) -> None:
-        self._inner, self._change = inner, change
+    def __init__(self, inner: Service, distort: Distort) -> None:
+        self._inner, self._distort = inner, distort
         self.office = inner.office
 
     def answer(self, request: Request, path: str) -> Response:
         """The inner service's answer, changed."""
-        return self._change(path, self._inner.answer(request, path))
+        return self._distort(request, self._inner.answer(request, path))
 
 
 @pytest.fixture
