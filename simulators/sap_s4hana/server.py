@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from types import TracebackType
 from typing import Any, Self
 
@@ -270,7 +270,8 @@ class SapSimulator:
     # -- answering ----------------------------------------------------------------------------------------------------
 
     def _answer(self, request: Request) -> Response:
-        with self._lock:
+        with self._lock, localcontext() as context:
+            context.prec = 60  # a product of two large amounts must not be rounded by the way
             if request.path == TOKEN_PATH:
                 return self._access.token(request)
             if not request.path.startswith(f"{BASE_PATH}/"):

@@ -136,9 +136,9 @@ def _number(given: Any, name: str, wanted: Property) -> Decimal:
         number = Decimal(given)
     except InvalidOperation:
         raise _invalid(name, given) from None
-    if not number.is_finite() or number != round(number, wanted.scale):
+    if not number.is_finite() or number.copy_abs() >= Decimal(10) ** (wanted.precision - wanted.scale):
         raise _invalid(name, given)
-    if number.copy_abs() >= Decimal(10) ** (wanted.precision - wanted.scale):
+    if number != round(number, wanted.scale):
         raise _invalid(name, given)
     return number
 
