@@ -127,7 +127,7 @@ def add_prices(office: Office, number: int) -> None:
     if number % 3 == 0:
         add_condition(office, product, price - 2, unit=unit, table="304", Customer=customer_number(4))
     if number % 4 == 0:
-        add_condition(office, product, price * 2, unit=unit, per=3, currency="USD")
+        add_condition(office, product, price * 2, unit=unit, per=4, currency="USD")
 
 
 def add_condition(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from connectors.erp.sap_s4hana.connector import SapS4hana
+from connectors.sinks import Accepted
 from crm_core.ids import EntityType, ExternalId
 from simulators.exchange import Request, Response
 from simulators.sap_s4hana.office import Company
@@ -260,8 +261,6 @@ def test_null_where_a_list_should_be_is_no_list(small: Simulator, selling: SapS4
 
 def test_an_account_that_we_made_is_read_as_one(small: Simulator, selling: SapS4hana) -> None:
     """What we pushed comes back as we sent it: otherwise the next pull would undo it."""
-    from connectors.sinks import Accepted
-
     (made,) = selling.sink(EntityType.ACCOUNT).push([write(1, account(1))])
     assert isinstance(made, Accepted)
     found = one(selling, made.external_id)
