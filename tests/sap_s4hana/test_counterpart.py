@@ -5,6 +5,7 @@ It has no tokens, no versions and none of S/4's rules; what it holds is what its
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import fcntl
 import os
@@ -95,10 +96,8 @@ def address() -> Iterator[str]:
             fcntl.flock(lock, fcntl.LOCK_UN)
             yield url
         finally:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(started.pid, signal.SIGTERM)
-            except ProcessLookupError:
-                pass
             started.wait(10)
             Path(log.name).unlink()
 
