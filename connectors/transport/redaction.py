@@ -87,7 +87,6 @@ class Redactor:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._lock = threading.Lock()
         self._spellings: frozenset[str] = frozenset()
-        self._compiled: tuple[frozenset[str], re.Pattern[str]] | None = None
         self.add(*secrets)
 
     def add(self, *secrets: str) -> None:
@@ -121,23 +120,12 @@ class Redactor:
 
     def _without_known(self, text: str) -> str:
         # Again until nothing is found: a mark and its neighbours could spell a secret. Every pass takes away at least
-        # one character that is no asterisk, so it ends.
-        known = self._known()
-        while known is not None and known.search(text):
-            text = known.sub(MARK, text)
+        # one character that is no asterisk, so it ends. Each secret is sought by itself: one pattern of all of them
+        # would have to be made anew for every token, and tokens come every few minutes for months.
+        while found := [spelling for spelling in self._spellings if spelling in text]:
+            found.sort(key=lambda spelling: (-len(spelling), spelling))
+            text = re.sub("|".join(map(re.escape, found)), MARK, text)
         return text
-
-    def _known(self) -> re.Pattern[str] | None:
-        """All secrets as one pattern. Made with the first text behind an addition: tokens are added every few minutes,
-        for months, and a text to redact is rare.
-        """
-        spellings, compiled = self._spellings, self._compiled
-        if compiled is None or compiled[0] is not spellings:
-            if not spellings:
-                return None
-            longest_first = sorted(spellings, key=lambda spelling: (-len(spelling), spelling))
-            compiled = self._compiled = spellings, re.compile("|".join(map(re.escape, longest_first)))
-        return compiled[1]
 
     def value(self, value: Any) -> Any:
         """The same for any value of a log event: texts inside mappings and lists, values under a telling name."""
