@@ -21,6 +21,7 @@ from connectors.transport.odata_v2 import read_refusal
 from crm_core.errors import ConnectorError, OutcomeUnknown, ProtocolViolation
 
 _LINE = b"\r\n"
+_BEHIND_MARK = re.compile(rb"(?:--)?[ \t]*(?=\r?\n|\Z)")
 _STATUS = re.compile(rb"HTTP/\d(?:\.\d)? (\d{3})\b")
 _BOUNDARY = re.compile(r"boundary=(?:\"([^\"]{1,200})\"|([^;\s]{1,200}))", re.IGNORECASE)
 
@@ -165,11 +166,20 @@ def _multipart(body: bytes, content_type: str) -> list[tuple[Mapping[str, str], 
     named = _BOUNDARY.search(content_type)
     if named is None:
         raise ProtocolViolation(f"the answer is no batch: its content type is {content_type[:60]!r}")
-    boundary = re.escape((named[1] or named[2]).encode())
-    marks = list(re.finditer(rb"(?:\A|\r?\n)--" + boundary + rb"(?:--)?[ \t]*(?=\r?\n|\Z)", body))
+    marks = list(_marks(body, b"--" + (named[1] or named[2]).encode()))
     if not marks:
         raise ProtocolViolation("the answer is no batch: it has no parts")
-    return [_headed(body[mark.end() : following.start()]) for mark, following in pairwise(marks)]
+    return [_headed(body[end:start]) for (_, end), (start, _) in pairwise(marks)]
+
+
+def _marks(body: bytes, mark: bytes) -> Iterator[tuple[int, int]]:
+    """Where the lines that divide the parts begin (with the line break before them) and end."""
+    at = body.find(mark)
+    while at >= 0:
+        behind = _BEHIND_MARK.match(body, at + len(mark))
+        if behind is not None and body[at - 1 : at] in (b"", b"\n"):
+            yield at - (2 if body[at - 2 : at] == b"\r\n" else 1 if at else 0), behind.end()
+        at = body.find(mark, at + len(mark))
 
 
 def _headed(text: bytes) -> tuple[Mapping[str, str], bytes]:

@@ -62,11 +62,11 @@ def test_ten_times_the_lines_take_ten_times_as_long(still: Simulator) -> None:
 
         return run
 
-    assert seconds(work(5_000)) < 30 * seconds(work(500))
+    assert seconds(work(3_000)) < 30 * seconds(work(300))
 
 
-def test_an_order_of_two_thousand_lines_goes_out_and_comes_back(small: Simulator) -> None:
-    payload = order(1, *(line("TG0000", number % 7 + 1) for number in range(2_000)))
+def test_an_order_of_a_thousand_lines_goes_out_and_comes_back(small: Simulator) -> None:
+    payload = order(1, *(line("TG0000", number % 7 + 1) for number in range(1_000)))
     with SapS4hana(config_of(small, timeout_seconds=60)) as connection:
         sink = connection.sink(EntityType.ORDER)
         (made,) = sink.push([write(1, payload)])
@@ -74,5 +74,5 @@ def test_an_order_of_two_thousand_lines_goes_out_and_comes_back(small: Simulator
         found = sink.find(write(1, payload))
     assert found is not None
     assert [one["RequestedQuantity"] for one in found.values["to_Item"]] == [
-        Decimal(number % 7 + 1) for number in range(2_000)
+        Decimal(number % 7 + 1) for number in range(1_000)
     ]
