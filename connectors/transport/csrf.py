@@ -35,10 +35,6 @@ class GuardedWrites:
         self._client = client
         self._tokens: dict[str, str] = {}
 
-    def forget(self) -> None:
-        """The next write fetches a token anew."""
-        self._tokens.clear()
-
     def send(self, method: str, service: str, path: str, *, operation: str, **options: Any) -> Answer:
         """One call of a service that may change something; the options of `HttpClient.call`.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -156,13 +156,7 @@ class Books:
         names = tuple(navigation.link)
         properties = table.schema.properties
         values = tuple([properties[theirs].sort_value(row.values[ours]) for theirs, ours in navigation.link.items()])
-        if table.is_indexed(names):
-            keys = sorted(table.having(names, values))
-        elif names == table.schema.key[: len(names)]:
-            keys = table.keys[bisect_left(table.keys, values) : bisect_right(table.keys, (*values, _Last()))]
-        else:
-            raise KeyError(f"{navigation.target} has no index over {names}")
-        return [table.rows[key] for key in keys]
+        return [table.rows[key] for key in sorted(table.having(names, values))]
 
     def below(self, row: Row, schema: EntitySet, name: str) -> Sequence[Row]:
         """The rows of a navigation by its name."""
@@ -199,13 +193,3 @@ class Books:
         if self._journal is not None:
             self._journal.append((table, key, table.get(key)))
         table.put(key, row)
-
-
-class _Last:
-    """Comes behind every value of a key."""
-
-    def __lt__(self, other: object) -> bool:
-        return False
-
-    def __gt__(self, other: object) -> bool:
-        return True

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
-from simulators.sap_s4hana.books import ENTITY_SETS, Books, Row
+from simulators.sap_s4hana.books import Books, Row
 from simulators.sap_s4hana.schema import EntitySet
-from simulators.sap_s4hana.values import Fault, Value, Values, bad_request, read_json
+from simulators.sap_s4hana.values import Fault, Value, bad_request, read_json
 
 BUSINESS = 400
 """The HTTP status of a refusal by a rule of business."""
@@ -151,13 +151,3 @@ def check_known(value: Value, known: frozenset[str], what: str, target: str, cod
     """Raises Fault unless the value is one of those that are known."""
     if value not in known:
         raise refused(code, f"{what} {value or 'is empty and'} does not exist", target)
-
-
-def schema_of(entity_set: str) -> EntitySet:
-    """Raises KeyError."""
-    return ENTITY_SETS[entity_set]
-
-
-def without(values: Values, *names: str) -> dict[str, Value]:
-    """The values but these."""
-    return {name: value for name, value in values.items() if name not in names}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from connectors.erp.sap_s4hana.account_sink import SPEC
+from connectors.erp.sap_s4hana.client import SapClient
 from connectors.erp.sap_s4hana.connector import SapS4hana
-from connectors.erp.sap_s4hana.partner_bodies import name_fields
+from connectors.erp.sap_s4hana.partner_bodies import differences, name_fields
 from connectors.sinks import Accepted, Action, Refused, Resolution, Sink
 from crm_core.errors import (
     ConnectorError,
@@ -20,6 +23,7 @@ from crm_core.errors import (
     ValidationRejected,
 )
 from crm_core.ids import EntityType
+from simulators.exchange import Request, Response
 from simulators.faults import Fault, FaultKind, Rule
 from simulators.sap_s4hana.office import Company
 from tests.sap_s4hana.conftest import CUSTOMER, Simulator, account, address, config_of, reference_of, write
@@ -391,3 +395,55 @@ def test_a_partner_that_somebody_has_open_is_tried_again_later(small: Simulator,
 def test_a_customer_that_is_not_there_is_said_to_be_absent(sink: Sink) -> None:
     assert isinstance(error_of(sink, account(1), Accepted("987654")), RecordNotFound)  # type: ignore[arg-type]
     assert sink.find(write(9, account(9))) is None
+
+
+# -- what the service may say otherwise -------------------------------------------------------------------------------
+
+
+def test_a_customer_number_that_the_answer_does_not_tell_is_asked_for(small: Simulator, sink: Sink) -> None:
+    """It may come about behind the partner."""
+
+    def without(request: Request, response: Response) -> Response:
+        if request.method != "POST":
+            return response
+        return replace(response, body=re.sub(rb'"Customer":"\d+"', b'"Customer":""', response.body))
+
+    small.distort = without
+    number = made(sink, account(1)).external_id
+    assert small.rows("A_BusinessPartner", Customer=number)[0]["BusinessPartnerIDByExtSystem"] == reference_of(1)
+
+
+def test_a_partner_without_a_customer_number_is_not_told_as_made(small: Simulator, sink: Sink) -> None:
+    """An order for it would go nowhere: somebody has to look."""
+
+    def without(request: Request, response: Response) -> Response:
+        return replace(response, body=re.sub(rb'"Customer":"\d+"', b'"Customer":""', response.body))
+
+    small.distort = without
+    assert isinstance(error_of(sink, account(1)), OutcomeUnknown)
+
+
+def test_a_service_with_versions_is_asked_to_keep_them(small: Simulator) -> None:
+    """Newer releases may give partners an ETag: then the whole changeset stands or falls with it."""
+    client = SapClient(config_of(small))
+    row = {"BusinessPartner": "1", "Customer": "1", "BusinessPartnerIDByExtSystem": reference_of(1)}
+    first, *others = differences(row, 'W/"7"', {"Currency": "EUR"}, client)
+    assert (first.method, first.path, first.headers) == ("PATCH", "A_BusinessPartner('1')", {"If-Match": 'W/"7"'})
+    assert [one.path for one in others] == ["A_CustomerSalesArea"]
+    client.close()
+
+
+def test_our_reference_is_put_where_it_is_missing(small: Simulator, sink: Sink) -> None:
+    """An account that was there before us: once it is ours, it is found by it."""
+    changed(sink, {"BusinessPartnerIDByExtSystem": reference_of(1)}, Accepted(CUSTOMER))  # type: ignore[arg-type]
+    found = sink.find(write(1, account(1)))
+    assert found is not None
+    assert found.external_id == CUSTOMER
+
+
+def test_a_tax_number_of_another_category_is_read_back_as_that_one(sink: Sink) -> None:
+    payload = account(1, BPTaxType="DE1", BPTaxNumber="12/345/67890")
+    made(sink, payload)
+    found = sink.find(write(1, payload))
+    assert found is not None
+    assert (found.values["BPTaxType"], found.values["BPTaxNumber"]) == ("DE1", "12/345/67890")

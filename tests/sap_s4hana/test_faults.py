@@ -6,10 +6,12 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from pydantic import ValidationError
 
+from connectors.config import ConnectionConfig
 from connectors.erp.sap_s4hana import catalogue
 from connectors.erp.sap_s4hana.client import SapClient
 from connectors.erp.sap_s4hana.config import SapS4hanaConfig
@@ -19,6 +21,7 @@ from connectors.erp.sap_s4hana.streams import KeysetStream
 from connectors.transport.http import Answer
 from crm_core.errors import (
     AuthenticationFailed,
+    ConfigurationFault,
     CounterfoilError,
     PermissionDenied,
     ProtocolViolation,
@@ -332,3 +335,43 @@ def test_a_server_that_tells_no_time_is_dated_by_our_clock(still: Simulator, clo
     for headers in ({}, {"Date": "yesterday"}):
         assert client.moment_of(Answer(200, headers, b"", "")) == clock()
     client.close()
+
+
+def test_rows_that_come_again_end_the_read(simulator: Simulator) -> None:
+    """A server that does not know `gt` would send the first page for ever."""
+
+    def deaf(request: Request, response: Response) -> Response:
+        if " gt " in unquote(request.query):
+            return replace(response, body=seen[-1])
+        seen.append(response.body)
+        return response
+
+    seen: list[bytes] = []
+    simulator.distort = deaf
+    with SapS4hana(config_of(simulator)) as connection, pytest.raises(ProtocolViolation):
+        read(connection, EntityType.PRODUCT)
+
+
+def test_a_stamp_that_nobody_can_read_is_no_watermark(simulator: Simulator, products: KeysetStream) -> None:
+    """An invented one would skip changes."""
+    simulator.set_plan([Rule(Fault(FaultKind.REPLACED, replacements=((b"/Date(", b"/Day("),)), path=PRODUCTS, nth=1)])
+    with pytest.raises(ProtocolViolation, match="LastChangeDateTime"):
+        next(products.pages(None))
+
+
+def test_a_record_without_an_id_is_set_aside_alone(small: Simulator, selling: SapS4hana) -> None:
+    """A customer whose number is empty cannot be bound to anything."""
+
+    def without(request: Request, response: Response) -> Response:
+        return replace(response, body=response.body.replace(b'"Customer":"10000002"', b'"Customer":null'))
+
+    small.distort = without
+    pages = list(selling.stream(EntityType.ACCOUNT).pages(None))
+    assert len(ids(pages)) == 5
+    (bad,) = [record for page in pages for record in page.unreadable]
+    assert bad.reason == "the record has no usable id"
+
+
+def test_a_connector_is_not_made_of_another_systems_settings() -> None:
+    with pytest.raises(ConfigurationFault, match="SapS4hanaConfig"):
+        SapS4hana(ConnectionConfig())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -20,6 +21,7 @@ from crm_core.errors import (
     OutcomeUnknown,
     PeriodClosed,
     PermissionDenied,
+    ProtocolViolation,
     RateLimited,
     RecordNotFound,
     ServiceUnavailable,
@@ -27,6 +29,7 @@ from crm_core.errors import (
 )
 from crm_core.ids import EntityType
 from simulators.clock import ManualClock
+from simulators.exchange import Request, Response
 from simulators.faults import Fault, FaultKind, Rule
 from tests.sap_s4hana.conftest import CUSTOMER, Patience, Simulator, config_of, line, order, reference_of, write
 
@@ -395,3 +398,29 @@ def test_reads_within_a_push_are_repeated_and_the_write_is_not(small: Simulator,
     client.close()
     assert len(patience.waits) == 1
     assert orders(small) == [f"PO-1/{reference_of(1)}"]
+
+
+def test_an_answer_that_tells_no_number_may_be_an_order(small: Simulator, sink: Sink) -> None:
+    def without(request: Request, response: Response) -> Response:
+        if request.method != "POST":
+            return response
+        return replace(response, body=response.body.replace(b'"SalesOrder":"', b'"SalesOrder":null,"X":"'))
+
+    small.distort = without
+    assert isinstance(error_of(sink.push([write(1, order(1))])[0]), OutcomeUnknown)
+    small.distort = None
+    assert found(sink, 1, order(1)).external_id == "3"
+
+
+def test_a_search_that_is_not_told_to_its_end_proves_nothing(small: Simulator, sink: Sink) -> None:
+    """`Absent` would mean: make it again."""
+    number_of(sink.push([write(1, order(1))])[0])
+
+    def cut(request: Request, response: Response) -> Response:
+        return replace(response, body=response.body.replace(b"]}}", b'],"__next":"A_SalesOrder?$skiptoken=1"}}'))
+
+    small.distort = cut
+    with pytest.raises(ProtocolViolation, match="to their end"):
+        sink.find(write(1, order(1)))
+    with pytest.raises(ProtocolViolation):
+        sink.push([write(1, order(1))])
