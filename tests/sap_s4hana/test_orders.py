@@ -131,7 +131,7 @@ def test_texts_of_all_scripts_arrive_whole(small: Simulator, sink: Sink) -> None
 
 
 def test_prices_that_s4_shall_find_are_not_sent(small: Simulator) -> None:
-    with SapS4hana(config_of(small, price_condition_type=None)) as connection:
+    with SapS4hana(config_of(small, price_condition_type="")) as connection:
         (made,) = connection.sink(EntityType.ORDER).push([write(1, order(1, line(price="1.23")))])
     (item,) = small.rows("A_SalesOrderItem", SalesOrder=number_of(made))
     assert item["NetAmount"] == 20

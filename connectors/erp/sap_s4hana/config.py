@@ -48,7 +48,7 @@ class SapS4hanaConfig(ConnectionConfig):
         default=None, max_length=2, description="by which orders are cancelled; None = they cannot be"
     )
     price_condition_type: str | None = Field(
-        default="PPR0", max_length=4, description="by which an order's own prices go in; None = S/4 prices alone"
+        default="PPR0", max_length=4, description="by which an order's own prices go in; empty = S/4 finds all prices"
     )
     discount_condition_type: str | None = Field(
         default=None, max_length=4, description="by which a line's discount in per cent goes in, e.g. DRN1"
@@ -67,6 +67,11 @@ class SapS4hanaConfig(ConnectionConfig):
         if value is not None and not value.startswith(("https://", "http://127.0.0.1", "http://localhost")):
             raise ValueError("must begin with https:// (http:// is for this machine only)")
         return value.rstrip("/") if value is not None else None
+
+    @field_validator("price_condition_type")
+    @classmethod
+    def _is_none_when_empty(cls, value: str | None) -> str | None:
+        return value or None
 
     @field_validator("service_path")
     @classmethod
