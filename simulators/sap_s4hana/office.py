@@ -26,7 +26,31 @@ class Company:
     plants: Mapping[str, str] = field(default_factory=lambda: {"1010": "DE", "1020": "DE"})
     currencies: frozenset[str] = frozenset({"EUR", "USD"})
     payment_terms: frozenset[str] = frozenset({"", "0001", "0004", "NT30"})
-    countries: frozenset[str] = frozenset({"DE", "AT", "FR", "NL", "TH", "IR", "US"})
+    countries: frozenset[str] = frozenset(
+        [
+            "AT",
+            "BE",
+            "CH",
+            "CZ",
+            "DE",
+            "DK",
+            "ES",
+            "FI",
+            "FR",
+            "GB",
+            "IE",
+            "IR",
+            "IT",
+            "JP",
+            "NL",
+            "NO",
+            "PL",
+            "PT",
+            "SE",
+            "TH",
+            "US",
+        ]
+    )
     roles: frozenset[str] = frozenset({"BUP001", "FLCU00", "FLCU01", "FLVN01", "UKM000"})
     rejection_reasons: frozenset[str] = frozenset({"00", "50", "61", "Z1"})
     price_conditions: frozenset[str] = frozenset({"PPR0"})

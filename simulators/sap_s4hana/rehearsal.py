@@ -9,7 +9,7 @@ from decimal import Decimal
 from types import TracebackType
 from typing import Any, Self
 
-from simulators.rehearsal import Held
+from simulators.rehearsal import Held, Sellable
 from simulators.sap_s4hana.seed import add_contact, add_customer
 from simulators.sap_s4hana.seed_goods import add_condition, add_product, add_stock
 from simulators.sap_s4hana.server import SapSimulator
@@ -26,11 +26,13 @@ _KINDS = ("PriceListType", "CustomerPriceGroup", "Customer")
 class Rehearsal:
     """Six customers, twelve products with units and prices, two plants, some documents; Basic authentication.
 
-    Base units and plants are values of other records: `touch` raises KeyError for them, as a user cannot change them.
-    An order is removed by archiving it; a price by deleting its condition record.
+    Base units and plants are values of other records: `touch` raises KeyError for them, as a user cannot change them. A
+    price list is touched by a change of one of its conditions, of which the list itself shows nothing. An order is
+    removed by rejecting its items, a price by deleting its condition record.
     """
 
     connector = "sap_s4hana"
+    answer_seconds = 0.4
     entities: Sequence[str] = (
         "unit_group",
         "product",
@@ -73,17 +75,19 @@ class Rehearsal:
             "discount_condition_type": "DRN1",
         }
 
-    def sellable(self) -> tuple[Sequence[str], Sequence[str]]:
-        """Customers without a limit or block, and products that are sold in the area, in whole units."""
+    def sellable(self) -> Sellable:
+        """See `Rehearsal.sellable`: customers without a limit or block that pay in EUR, products sold in the area."""
         free = [
             row["BusinessPartner"]
             for row in self.simulator.rows("CreditManagementAccount", CreditAccountIsBlocked=False)
             if not row["CreditLimitAmount"] and not row["CreditLimitIsZero"]
         ]
-        accounts = [str(row["Customer"]) for row in self._customers() if row["BusinessPartner"] in free]
+        paying = {row["Customer"] for row in self.simulator.rows("A_CustomerSalesArea", Currency="EUR")}
+        customers = [row for row in self._customers() if row["BusinessPartner"] in free and row["Customer"] in paying]
         sold = {row["Product"] for row in self.simulator.rows("A_ProductSalesDelivery", ProductSalesStatus="")}
         products = self.simulator.rows("A_Product", IsMarkedForDeletion=False, BaseUnit="PC")
-        return accounts, [str(row["Product"]) for row in products if row["Product"] in sold]
+        numbers = [str(row["Product"]) for row in products if row["Product"] in sold]
+        return Sellable([str(row["Customer"]) for row in customers], numbers, "EUR", "1010")
 
     def ids(self, entity: str) -> set[str]:
         """See `Rehearsal.ids`."""
@@ -131,6 +135,9 @@ class Rehearsal:
                 for line in simulator.rows("A_SlsPrcgCndnRecordScale", ConditionRecord=record):
                     rate = Decimal(number * 10 - int(str(line["ConditionScaleLine"])))
                     simulator.add("A_SlsPrcgCndnRecordScale", **{**line, "ConditionRateValue": rate})
+            case "price_list":
+                of_list = [one for one, key, _ in self._prices() if _list_of(one, key) == external_id]
+                simulator.change_condition(str(of_list[0]["ConditionRecord"]))
             case "stock_level":
                 material, _, plant = external_id.rpartition("/")
                 row = next(row for row in self._stock() if (row["Material"], row["Plant"]) == (material, plant))
@@ -163,7 +170,7 @@ class Rehearsal:
                     office.books.change("A_Product", product, {"LastChangeDateTime": office.now})
                     return product.text("Product")
             case "price":
-                product_number = self.sellable()[1][0]
+                product_number = self.sellable().products[0]
                 with self.simulator.at_work() as office:
                     condition = add_condition(office, product_number, Decimal(number), table="308", PriceListType="02")
                     office.books.change("A_SlsPrcgConditionRecord", condition, {"LastChangeDateTime": office.now})
@@ -187,16 +194,16 @@ class Rehearsal:
         raise KeyError(entity)
 
     def _order(self, number: int) -> str:
-        accounts, products = self.sellable()
+        sellable = self.sellable()
         return self.simulator.create_order(
             {
                 "SalesOrderType": "OR",
                 "SalesOrganization": "1010",
                 "DistributionChannel": "10",
                 "OrganizationDivision": "00",
-                "SoldToParty": accounts[0],
+                "SoldToParty": sellable.accounts[0],
                 "PurchaseOrderByCustomer": f"PO-{number}",
-                "to_Item": [{"Material": products[0], "RequestedQuantity": "2"}],
+                "to_Item": [{"Material": sellable.products[0], "RequestedQuantity": "2"}],
             }
         )
 
@@ -224,7 +231,7 @@ class Rehearsal:
             case "credit":
                 simulator.remove("CreditManagementAccount", self._partner_of(external_id), "1000")
             case "order":
-                simulator.remove("A_SalesOrder", external_id)
+                simulator.reject_order(external_id)
             case "invoice":
                 simulator.cancel_invoice(external_id)
             case _:

@@ -211,6 +211,14 @@ class SapSimulator:
             with office.books.whole_or_not_at_all():
                 orders.change_order(office, office.books.get("A_SalesOrder", number), values)
 
+    def reject_order(self, number: str, reason: str = "61") -> None:
+        """All items, by the rules."""
+        with self._lock:
+            office = self._at(None)
+            with office.books.whole_or_not_at_all():
+                for item in orders.items_of(office, office.books.get("A_SalesOrder", number)):
+                    orders.change_item(office, item, {"SalesDocumentRjcnReason": reason})
+
     def create_order(self, body: Mapping[str, Any]) -> str:
         """As a user would, by the rules; its number."""
         with self._lock:

@@ -204,6 +204,7 @@ def test_a_setting_that_cannot_work_is_refused_when_it_is_read(
         (Fault(FaultKind.PAGE_LOOP), "came twice|read before"),
         (Fault(FaultKind.REPLACED, replacements=((b'"results"', b'"other"'),)), "no list"),
         (Fault(FaultKind.REPLACED, replacements=((b'"Product"', b'"Producer"'),)), "has no Product"),
+        (Fault(FaultKind.REPLACED, replacements=((b'"to_Description"', b'"to_X"'),)), "has no to_Description"),
     ],
     ids=lambda value: str(value.kind) if isinstance(value, Fault) else "",
 )

@@ -12,14 +12,15 @@ import msgspec
 from connectors.envelopes import Page, SourceRecord
 from connectors.erp.sap_s4hana import records
 from connectors.erp.sap_s4hana.client import PRODUCTS, STOCK, SapClient, both, one_of
+from connectors.erp.sap_s4hana.distinct import DistinctSource
 from connectors.erp.sap_s4hana.streams import (
     Built,
-    DistinctSource,
     Reading,
     Row,
     Source,
     bracketed,
     built_of,
+    check_complete,
     has_more,
     moment_text,
 )
@@ -183,6 +184,7 @@ class StockStream:
 
     def _rows(self, found: Rows) -> list[Row]:
         """Raises ProtocolViolation when one of them cannot be read: no sum can do without it."""
+        check_complete(found.rows, records.STOCK_ROW, self._operation)
         rows = [plain(row, records.STOCK_ROW) for row in found.rows]
         if found.unreadable:
             raise ProtocolViolation(

@@ -11,8 +11,9 @@ from connectors.config import ConnectionConfig
 from connectors.erp.sap_s4hana import account_sink, catalogue, documents, order_sink, partners, prices
 from connectors.erp.sap_s4hana.client import PRODUCTS, SapClient
 from connectors.erp.sap_s4hana.config import SapS4hanaConfig
+from connectors.erp.sap_s4hana.distinct import DistinctSource, DistinctStream
 from connectors.erp.sap_s4hana.simulation import simulate
-from connectors.erp.sap_s4hana.streams import DistinctSource, DistinctStream, KeysetStream, Source
+from connectors.erp.sap_s4hana.streams import KeysetStream, Source
 from connectors.ports import Manifest, SourceStream
 from connectors.sinks import Sink
 from crm_core.errors import ConfigurationFault, did_you_mean

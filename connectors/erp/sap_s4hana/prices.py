@@ -281,6 +281,7 @@ PRICE_LIST = Source(
     Replication.INCREMENTAL,
     _price_lists,
     condition=_condition_types,
+    is_told_once=True,
     note="one list per condition type, price list type or price group or customer, and currency",
 )
 

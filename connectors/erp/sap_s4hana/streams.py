@@ -34,6 +34,9 @@ at most (rdisp/max_wprun_time, default 600 s), and the update follows it."""
 
 CHANGED = "LastChangeDateTime"
 
+MOST_TOLD = 2_000
+"""So many ids at most go into a resume token; what is told a second time does no harm."""
+
 Row = dict[str, Any]
 
 
@@ -73,8 +76,8 @@ class Source:
 
     key: the property by whose order the list is read; unique in it. asked: the shape of the question; shape: of the
     records. condition: a `$filter` that always holds. single: the `$filter` of one record by its external id. build:
-    makes the records. changed: the property that an incremental read goes by. also: `$filter` of a second part of an
-    incremental read, for changes that do not move it.
+    makes the records. begin: by what an incremental read goes, None = LastChangeDateTime. also: `$filter` of a second
+    part of it, for changes that move no stamp. is_told_once: rows of many pages make the same record.
     """
 
     service: str
@@ -88,6 +91,7 @@ class Source:
     single: Callable[[SapClient, str], str | None] = lambda client, external_id: None
     begin: Callable[[Changes, SapClient, str | None], Beginning] | None = None
     also: str | None = None
+    is_told_once: bool = False
     lists_everything: bool = True
     client_reference: str | None = None
     note: str = ""
@@ -106,14 +110,15 @@ class Source:
 
 
 class ResumeToken(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Where a read goes on: the filters that are left (the first is being read), behind which key, and the watermark to
-    give at the end.
+    """Where a read goes on: the filters that are left (the first is being read), behind which key; the watermark to
+    give at the end, and what was told already.
     """
 
     filters: tuple[str, ...]
     after: str | None = None
     watermark: str | None = None
     is_incremental: bool = False
+    told: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +141,7 @@ class KeysetStream:
     def pages(self, since: str | None, *, resume: str | None = None) -> Iterator[Page]:
         """See `SourceStream.pages`. The watermark comes with the last page: the newest change when the read began."""
         token = self._beginning(since) if resume is None else token_of(resume, self._operation)
-        guard = LoopGuard(self._operation)
+        guard, told = LoopGuard(self._operation), set(token.told)
         size = self._client.config.page_size
         while True:
             listed = self._list(token.filters[0], token.after, size)
@@ -149,8 +154,14 @@ class KeysetStream:
                 following = msgspec.structs.replace(token, filters=token.filters[1:], after=None)
                 guard = LoopGuard(self._operation)  # the next part may well hold the same rows again
             built = self._built(listed, is_incremental=token.is_incremental)
+            records = without_repeats(built.records)
+            if self._source.is_told_once:
+                records = [record for record in records if record.external_id not in told]
+                told.update(record.external_id for record in records)
+                if following is not None:
+                    following = msgspec.structs.replace(following, told=tuple(sorted(told)[:MOST_TOLD]))
             yield Page(
-                records=without_repeats(built.records),
+                records=records,
                 deleted=built.deleted,
                 watermark=token.watermark if following is None else None,
                 resume=None if following is None else msgspec.json.encode(following).decode(),
@@ -194,6 +205,7 @@ class KeysetStream:
             ) from None
 
     def _built(self, listed: ListPage, *, is_incremental: bool) -> Built:
+        check_complete(listed.found.rows, self._shape, self._operation)
         rows = [plain(row, self._shape) for row in listed.found.rows]
         versions = [version_of(row) for row in listed.found.rows]
         reading = Reading(self._client, self._client.moment_of(listed.answer), is_incremental)
@@ -253,72 +265,6 @@ def by_instant(changes: Changes, client: SapClient, since: str | None) -> Beginn
     return Beginning(f"{CHANGED} ge {literal(begin)}", newest)
 
 
-@dataclass(frozen=True, slots=True)
-class DistinctSource:
-    """A stream whose records are the distinct values of one property of a list: plants, base units."""
-
-    service: str
-    entity_set: str
-    name: str
-    shape: Shape
-    payload: Callable[[str], Mapping[str, Any]]
-    condition: Callable[[SapClient], str | None] = lambda client: None
-    given: Callable[[SapClient], Sequence[str]] = lambda client: ()
-    note: str = ""
-
-    @property
-    def spec(self) -> StreamSpec:
-        """What the manifest says of it."""
-        return StreamSpec(Replication.FULL, self.shape, note=self.note)
-
-
-class DistinctStream:
-    """Asks for the first value, then for the first one behind it: as many questions as there are values, not rows."""
-
-    def __init__(self, client: SapClient, source: DistinctSource) -> None:
-        self._client, self._source = client, source
-        self._operation = f"GET {source.entity_set} ({source.name})"
-
-    def pages(self, since: str | None, *, resume: str | None = None) -> Iterator[Page]:
-        """See `SourceStream.pages`: one page, always all of them."""
-        values = list(self._source.given(self._client)) or self._values()
-        yield Page(records=[self._record(value) for value in values])
-
-    def get(self, external_id: ExternalId) -> SourceRecord:
-        """See `SourceStream.get`."""
-        given = self._source.given(self._client)
-        if external_id in given or (
-            not given and external_id and self._first(f"eq {literal(external_id)}") is not None
-        ):
-            return self._record(external_id)
-        raise RecordNotFound(f"there is no {external_id[:80]!r}", operation=self._operation)
-
-    def _values(self) -> list[str]:
-        found: list[str] = []
-        value = self._first("ne ''")
-        while value is not None:
-            if value in found:
-                raise ProtocolViolation("the values do not come in their order", operation=self._operation)
-            found.append(value)
-            value = self._first(f"gt {literal(value)}")
-        return found
-
-    def _first(self, wanted: str) -> str | None:
-        source = self._source
-        options: dict[str, str | int] = {
-            "$select": source.name,
-            "$orderby": source.name,
-            "$top": 1,
-            "$filter": both(source.condition(self._client), f"{source.name} {wanted}"),
-        }
-        rows = self._client.list_page(source.service, source.entity_set, options, operation=self._operation).found.rows
-        value = rows[0].get(source.name) if rows else None
-        return value if isinstance(value, str) and value else None
-
-    def _record(self, value: str) -> SourceRecord:
-        return SourceRecord(ExternalId(value), encode(self._source.payload(value)))
-
-
 # -- small parts ------------------------------------------------------------------------------------------------------
 
 
@@ -326,6 +272,16 @@ def has_more(listed: ListPage, size: int) -> bool:
     """Whether rows may follow: the server says so, or gave as many as were asked for."""
     found = listed.found
     return bool(found.raws) and (found.next_link is not None or len(found.raws) >= size)
+
+
+def check_complete(rows: Sequence[Row], shape: Shape, operation: str) -> None:
+    """Raises ProtocolViolation when a row has not got what was asked for: it is the answer to another question, and one
+    that is shorter than a page would be taken for the end of the list.
+    """
+    for row in rows:
+        if not shape.keys() <= row.keys():
+            missing = ", ".join(sorted(name for name in shape if name not in row))
+            raise ProtocolViolation(f"a row has no {missing}, though it was asked for", operation=operation)
 
 
 def bracketed(condition: str) -> str:
