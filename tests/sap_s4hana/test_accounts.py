@@ -258,6 +258,25 @@ def test_the_reference_fits_and_is_looked_for_in_the_place_that_people_see() -> 
     assert told.reference_length >= len(reference_of(1))
 
 
+def test_a_create_that_finds_an_earlier_try_brings_it_to_what_it_is_by_now(sink: Sink) -> None:
+    """The account was changed while nobody knew whether it had come through: the old content must not stay."""
+    first = made(sink, account(1))
+    payload = account(1, BusinessPartnerName="Renamed", EmailAddress="other@example.com")
+    second = made(sink, payload)
+    assert second.external_id == first.external_id
+    found = sink.find(write(1, payload))
+    assert found is not None
+    assert (found.values, found.version) == (payload, second.version)
+
+
+def test_an_earlier_try_that_cannot_be_brought_there_is_told_with_its_number(sink: Sink) -> None:
+    first = made(sink, account(1))
+    (result,) = sink.push([write(1, account(1, BPTaxNumber="nonsense"))])
+    assert isinstance(result, Refused)
+    assert isinstance(result.error, ValidationRejected)
+    assert result.external_id == first.external_id
+
+
 # -- update -----------------------------------------------------------------------------------------------------------
 
 

@@ -85,13 +85,22 @@ def test_a_line_is_found_by_the_key_that_we_gave_it(small: Simulator, sink: Sink
     assert found == [("TG0000", 5), ("TG0001", 2)]
 
 
-def test_an_update_that_changes_nothing_sends_no_more_than_its_guard(small: Simulator, sink: Sink) -> None:
-    before = made(sink, order(1))
-    stamp = small.get("A_SalesOrder", before.external_id)["LastChangeDateTime"]
-    changed(sink, order(1, line(SalesOrderItem="10")), before)
-    assert small.get("A_SalesOrder", before.external_id)["LastChangeDateTime"] != stamp
+def test_a_number_that_is_another_lines_by_now_is_not_mixed_up_with_it(small: Simulator, sink: Sink) -> None:
+    """Our line `a` became item 10: a new line that we call 10 is refused, rather than put in its place."""
+    before = made(sink, order(1, line("TG0000", 1, SalesOrderItem="a")))
+    lines = (line("TG0000", 1, SalesOrderItem="a"), line("TG0001", 5, SalesOrderItem="10"))
+    error = refused(sink, order(1, *lines), before).error
+    assert isinstance(error, ValidationRejected)
+    assert error.fields == ("SalesOrderItem",)
     (item,) = items(small, before.external_id).values()
-    assert item["RequestedQuantity"] == 2
+    assert item["RequestedQuantity"] == 1
+
+
+def test_an_update_that_changes_nothing_writes_nothing(small: Simulator, sink: Sink) -> None:
+    before = made(sink, order(1))
+    sent = writes(small)
+    assert changed(sink, order(1, line(SalesOrderItem="10")), before) == before
+    assert writes(small) == sent
 
 
 def test_a_change_is_whole_or_not_at_all(small: Simulator, sink: Sink) -> None:

@@ -321,10 +321,45 @@ def test_a_reference_within_a_longer_word_is_not_ours(small: Simulator, sink: Si
     assert sink.find(write(1, order(1))) is None
 
 
-def test_another_customers_order_is_not_taken_for_ours(small: Simulator, sink: Sink) -> None:
+def test_an_order_is_found_whoever_its_customer_is_by_now(small: Simulator, sink: Sink) -> None:
+    """Somebody may have changed the customer since the order was first sent: looked for at the new one only, it would
+    be made a second time.
+    """
     number = number_of(sink.push([write(1, order(1))])[0])
-    small.change("A_SalesOrder", number, SoldToParty="10000002")
-    assert sink.find(write(1, order(1))) is None
+    assert number_of(sink.push([write(1, order(1, SoldToParty="10000002"))])[0]) == number
+    assert small.get("A_SalesOrder", number)["SoldToParty"] == "10000002"
+    assert len(orders(small)) == 1
+
+
+def test_a_create_that_finds_an_earlier_try_brings_it_to_what_it_is_by_now(small: Simulator, sink: Sink) -> None:
+    """The order was changed while nobody knew whether it had come through: the old content must not stay."""
+    number = number_of(sink.push([write(1, order(1, line(quantity=2)))])[0])
+    payload = order(1, line(quantity=7), line("TG0001", 1), RequestedDeliveryDate="2026-04-01")
+    (result,) = sink.push([write(1, payload)])
+    assert number_of(result) == number
+    there = found(sink, 1, payload)
+    assert [one["RequestedQuantity"] for one in there.values["to_Item"]] == [7, 1]
+    assert there.values["RequestedDeliveryDate"] == "2026-04-01"
+    assert there.version == result.version  # type: ignore[union-attr]
+
+
+def test_a_create_that_finds_the_same_order_writes_nothing(small: Simulator, sink: Sink) -> None:
+    """Lines without a key of their own are known by their product and place."""
+    payload = order(1, line("TG0000", 1), line("TG0001", 2), line("TG0000", 3))
+    number = number_of(sink.push([write(1, payload)])[0])
+    before = small.rows("A_SalesOrderItem", SalesOrder=number)
+    sent = sum(entry.kind == "write" for entry in small.log)
+    assert number_of(sink.push([write(1, payload)])[0]) == number
+    assert sum(entry.kind == "write" for entry in small.log) == sent
+    assert small.rows("A_SalesOrderItem", SalesOrder=number) == before
+
+
+def test_an_earlier_try_that_cannot_be_brought_there_is_told_with_its_number(sink: Sink) -> None:
+    """It came about all the same: a person finds it."""
+    number = number_of(sink.push([write(1, order(1))])[0])
+    (result,) = sink.push([write(1, order(1, line("NOPE")))])
+    assert isinstance(error_of(result), ValidationRejected)
+    assert result.external_id == number
 
 
 def test_finding_out_waits_until_a_lost_write_can_no_longer_come() -> None:

@@ -105,7 +105,7 @@ class AccountSink:
         return None
 
     def _adopted(self, creates: Mapping[int, Write]) -> dict[int, Accepted | Refused]:
-        """Of creates whose partner is there already: an earlier try came through after all."""
+        """Of creates whose partner is there already: an earlier try came through, maybe with other content."""
         found: dict[int, Accepted | Refused] = {}
         references = [literal(write.reference) for write in creates.values()]
         rows: list[tuple[Row, str | None]] = []
@@ -114,12 +114,19 @@ class AccountSink:
         for place, write in creates.items():
             own = [one for one in rows if one[0].get(REFERENCE) == write.reference]
             if own:
-                try:
-                    row, etag = the_one(own, write)
-                    found[place] = Accepted(_customer(row), account_version(row, etag))
-                except RecordRejected as error:
-                    found[place] = Refused(error)
+                found[place] = self._gone_on_with(own, write)
         return found
+
+    def _gone_on_with(self, own: Sequence[tuple[Row, str | None]], write: Write) -> Accepted | Refused:
+        try:
+            row, etag = the_one(own, write)
+            customer = _customer(row)
+        except RecordRejected as error:
+            return Refused(error)
+        try:
+            return self._make(write, row, etag)
+        except ConnectorError as error:
+            return Refused(error, customer, account_version(row, etag))
 
     def _accepted(self, entity: Mapping[str, Any], version: str | None) -> Accepted | Refused:
         """The customer number is that of the customer that came about with the partner."""
@@ -140,6 +147,10 @@ class AccountSink:
             raise RecordNotFound(f"there is no customer {write.external_id}", operation="GET A_BusinessPartner")
         row, etag = found[0]
         check_version(write, account_version(row, etag))
+        return self._make(write, row, etag)
+
+    def _make(self, write: Write, row: Row, etag: str | None) -> Accepted:
+        """Make the partner what the write says. Raises what that is refused with."""
         requests = list(differences(row, etag, write.payload, self._client))
         customer, version = _customer(row), account_version(row, etag)
         if requests:

@@ -5,6 +5,7 @@ Pure functions of a payload, of the order as it was read, and of the connection'
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -84,7 +85,7 @@ def _item_body(line: Mapping[str, Any], currency: Any, config: SapS4hanaConfig) 
     item has at the customer's, so that an update finds the item again.
     """
     key = str(line.get("SalesOrderItem") or "")
-    numbered = {"SalesOrderItem": key} if key.isdecimal() and int(key) else {}
+    numbered = {"SalesOrderItem": key} if _is_number(key) else {}
     named = {"UnderlyingPurchaseOrderItem": key} if key and not numbered else {}
     elements = [_element(kind, rate, line, currency, config) for kind, rate in _rates(line, config)]
     priced = {"to_PricingElement": {"results": elements}} if elements else {}
@@ -135,14 +136,19 @@ def cancellation(row: Row, version: str | None, config: SapS4hanaConfig) -> list
 
 def differences(
     row: Row, version: str | None, payload: Mapping[str, Any], config: SapS4hanaConfig
-) -> Iterator[BatchRequest]:
-    """The changeset that makes an order what a payload says; lines that the payload has not got go."""
-    number = str(row["SalesOrder"])
+) -> list[BatchRequest]:
+    """The changeset that makes an order what a payload says; lines that the payload has not got go. Empty when it is
+    so already.
+    """
     changed = [n for n in HEADER_FIELDS if n in payload and not is_same(str(ORDER[n]), payload[n], row.get(n))]
-    yield _guard(row, version, wire(payload, ORDER, changed))
-    yield from _partner_differences(row, payload, config)
+    others = [*_partner_differences(row, payload, config), *_item_differences(row, payload, config)]
+    return [_guard(row, version, wire(payload, ORDER, changed)), *others] if changed or others else []
+
+
+def _item_differences(row: Row, payload: Mapping[str, Any], config: SapS4hanaConfig) -> Iterator[BatchRequest]:
     if "to_Item" not in payload:
         return
+    number = str(row["SalesOrder"])
     items = [item for item in row.get("to_Item") or () if is_open(item)]
     matched = matched_lines(payload["to_Item"] or (), items)
     currency = payload.get("TransactionCurrency") or row.get("TransactionCurrency")
@@ -153,8 +159,7 @@ def differences(
             yield from _line_differences(number, line, item, currency, config)
     kept = {item["SalesOrderItem"] for _, item in matched if item is not None}
     for item in items:
-        # A sub-item (free goods, a component) comes and goes with its main item.
-        if item["SalesOrderItem"] not in kept and not str(item.get("HigherLevelItem") or "").strip("0"):
+        if item["SalesOrderItem"] not in kept and not is_sub_item(item):
             yield request("DELETE", _item_path(number, item["SalesOrderItem"]))
 
 
@@ -220,15 +225,37 @@ def _rate(element: Mapping[str, Any], unit: Any, *, is_price: bool) -> Decimal |
 
 
 def matched_lines(lines: Sequence[Mapping[str, Any]], items: Sequence[Row]) -> list[Matched]:
-    """Each line with its item: by SAP's number, else by the key that we gave it; None for a new one."""
+    """Each line with its item: by the key that we gave it, or by SAP's number; a line without a key is the first item
+    of its product that is no other line's. None for a new one.
+    """
     by_number = {str(item.get("SalesOrderItem") or "").lstrip("0"): item for item in items}
     by_key = {str(item.get("UnderlyingPurchaseOrderItem") or "").upper(): item for item in items}
-    found: list[Matched] = []
-    for line in lines:
-        key = str(line.get("SalesOrderItem") or "")
-        item = by_number.get(key.lstrip("0")) if key.isdecimal() else None
-        found.append((line, item or (by_key.get(key.upper()) if key else None)))
-    return found
+    keys = [str(line.get("SalesOrderItem") or "") for line in lines]
+    found: list[Row | None] = [by_key.get(key.upper()) if key and not _is_number(key) else None for key in keys]
+    taken = {id(item) for item in found if item is not None}
+    for place, key in enumerate(keys):
+        item = by_number.get(key.lstrip("0")) if _is_number(key) else None
+        if item is not None and id(item) not in taken:
+            found[place] = item
+            taken.add(id(item))
+    left: dict[Any, deque[Row]] = {}
+    for one in items:
+        if id(one) not in taken and not is_sub_item(one):
+            left.setdefault(one.get("Material"), deque()).append(one)
+    for place, (line, key) in enumerate(zip(lines, keys, strict=True)):
+        if not key and left.get(line.get("Material")):
+            found[place] = left[line.get("Material")].popleft()
+    return list(zip(lines, found, strict=True))
+
+
+def _is_number(key: str) -> bool:
+    """Whether a line's key can be, or become, SAP's number of the item."""
+    return key.isdecimal() and int(key) > 0
+
+
+def is_sub_item(item: Mapping[str, Any]) -> bool:
+    """Free goods, a component: it comes and goes with its main item."""
+    return bool(str(item.get("HigherLevelItem") or "").strip("0"))
 
 
 def is_open(item: Mapping[str, Any]) -> bool:

@@ -105,18 +105,24 @@ class OrderSink:
         return None
 
     def _adopted(self, creates: Mapping[int, Write]) -> dict[int, Accepted | Refused]:
-        """Of creates whose order is there already: an earlier try came through after all."""
+        """Of creates whose order is there already: an earlier try came through, maybe with other content."""
         found: dict[int, Accepted | Refused] = {}
         rows = self._search(list(creates.values())) if creates else []
         for place, write in creates.items():
             own = [one for one in rows if find_client_reference(one[0]["PurchaseOrderByCustomer"]) == write.reference]
             if own:
-                try:
-                    row, version = the_one(own, write)
-                    found[place] = Accepted(ExternalId(str(row["SalesOrder"])), version)
-                except DuplicateRecord as error:
-                    found[place] = Refused(error)
+                found[place] = self._gone_on_with(own, write)
         return found
+
+    def _gone_on_with(self, own: Sequence[Versioned], write: Write) -> Accepted | Refused:
+        try:
+            row, version = the_one(own, write)
+        except DuplicateRecord as error:
+            return Refused(error)
+        try:
+            return self._make(write, row, version)
+        except ConnectorError as error:
+            return Refused(error, ExternalId(str(row["SalesOrder"])), version)
 
     def _change(self, write: Write) -> Accepted | Refused:
         found = self._read(f"SalesOrder eq {literal(get_id(write))}")
@@ -124,10 +130,14 @@ class OrderSink:
             raise RecordNotFound(f"there is no order {write.external_id}", operation="GET A_SalesOrder")
         row, version = found[0]
         check_version(write, version)
+        return self._make(write, row, version)
+
+    def _make(self, write: Write, row: Row, version: str | None) -> Accepted:
+        """Make the order what the write says. Raises what that is refused with."""
         if write.action is Action.CANCEL:
             requests = cancellation(row, version, self._config)
         else:
-            requests = list(differences(row, version, write.payload, self._config))
+            requests = differences(row, version, write.payload, self._config)
         number = ExternalId(str(row["SalesOrder"]))
         if requests:
             change_one(self._client, ORDERS, requests, operation=f"{write.action} A_SalesOrder")
@@ -143,13 +153,11 @@ class OrderSink:
         return found[0][1] if found else None
 
     def _search(self, writes: Sequence[Write]) -> list[Versioned]:
-        """The orders whose customer reference holds one of our references."""
-        wanted = []
-        for write in writes:
-            sold_to = write.payload.get("SoldToParty")
-            holds = f"substringof({literal(write.reference)},PurchaseOrderByCustomer)"
-            # The customer narrows the search: the reference alone is sought through all orders.
-            wanted.append(f"(SoldToParty eq {literal(str(sold_to))} and {holds})" if sold_to else holds)
+        """The orders whose customer reference holds one of our references.
+
+        Of whatever customer: somebody may have changed it, here or there, since the order was first sent.
+        """
+        wanted = [f"substringof({literal(write.reference)},PurchaseOrderByCustomer)" for write in writes]
         ours = {write.reference for write in writes}
         found = self._read(" or ".join(wanted))
         return [one for one in found if find_client_reference(one[0].get("PurchaseOrderByCustomer")) in ours]
