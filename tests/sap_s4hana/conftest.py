@@ -61,15 +61,15 @@ def simulator(clock: ManualClock) -> Iterator[Simulator]:
         assert running.http.crashes == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def still() -> Iterator[Simulator]:
-    """The same company for all tests that only read."""
+    """The same company for all tests of a module that only read."""
     with Simulator.seeded(products=PRODUCTS, customers=CUSTOMERS, clock=ManualClock(START)) as running:
         yield running
         assert running.http.crashes == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def reader(still: Simulator) -> Iterator[SapS4hana]:
     """A connection that only reads."""
     with SapS4hana(config_of(still)) as opened:
