@@ -13,6 +13,7 @@ ENTRY_POINT_GROUP = "counterfoil.rehearsals"
 
 BUILT_IN: Mapping[str, str] = {
     "netsuite": "simulators.netsuite.rehearsal:Rehearsal",
+    "sap_s4hana": "simulators.sap_s4hana.rehearsal:Rehearsal",
     "tryton": "simulators.tryton_server.rehearsal:Rehearsal",
     "xero": "simulators.xero.rehearsal:Rehearsal",
 }
