@@ -67,7 +67,9 @@ class Invoice(Entity):
     order_id: Annotated[CrmId, Ref(EntityType.ORDER)] | None = Field(
         default=None, description="the order that it bills, where it bills one that is here"
     )
-    kind: Literal["invoice", "credit_note"] = "invoice"
+    kind: Literal["invoice", "credit_note"] = Field(
+        default="invoice", description="the quantities and amounts of a credit note are negative: a sum is what is owed"
+    )
     status: Literal["draft", "posted", "paid", "cancelled"]
     invoice_date: date | None = None
     due_date: date | None = None

@@ -116,10 +116,11 @@ def ensure_environment(folder: Path) -> Path:
 
 
 def seed_digest() -> str:
-    """What a seeded database depends on: requirements, scripts, and the month (its dates are relative to today)."""
-    month = datetime.now(UTC).strftime("%Y-%m")
+    """What a seeded database depends on: requirements, scripts, and the day (its dates are relative to today, and a
+    move that was planned for yesterday is late)."""
+    day = datetime.now(UTC).strftime("%Y-%m-%d")
     sources = [SCRIPTS / "seed.py", *sorted(SCRIPTS.glob("seed_*.py")), SCRIPTS / "erp_session.py"]
-    return _digest(REQUIREMENTS.read_bytes(), *(path.read_bytes() for path in sources), month.encode())
+    return _digest(REQUIREMENTS.read_bytes(), *(path.read_bytes() for path in sources), day.encode())
 
 
 def create_empty_database(python: Path, config: Path, database: Path) -> None:

@@ -18,7 +18,7 @@ from crm_core.errors import RecordNotFound
 from crm_core.ids import EntityType as E
 from crm_core.ids import ExternalId
 from simulators.tryton_server.server import TrytonServer
-from tests.tryton.conftest import Whole, config_for, content_of, records_of
+from tests.tryton.conftest import Whole, as_administrator, ask, config_for, content_of, records_of
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]  # the first run installs Tryton and seeds its database
 
@@ -234,6 +234,22 @@ def test_invoices_and_orders_are_what_tryton_says(tryton: Tryton, truth: Truth) 
         assert (row["number"], codes[row["party"]], row["state"]) == (told["number"], told["customer"], told["state"])
         assert (row["total_amount"], row["untaxed_amount"]) == (Decimal(told["total"]), Decimal(told["untaxed"]))
         assert sum(line["amount"] for line in row["lines"]) == row["untaxed_amount"]
+
+
+def test_an_invoice_names_the_one_order_that_it_bills(server: TrytonServer, tryton: Tryton) -> None:
+    """An invoice that does not land on its order: nobody sees that what was ordered is billed."""
+    asked = ask(
+        as_administrator(server), "account.invoice", "search_read", [["type", "=", "out"]], 0, None, None, ["sales"]
+    )
+    billed = {str(row["id"]): row["sales"] for row in asked}
+    invoices, orders = records_of(tryton.stream(E.INVOICE)), records_of(tryton.stream(E.ORDER))
+    assert {key: [row["order"]] if row["order"] is not None else [] for key, row in invoices.items()} == {
+        key: sales if len(sales) == 1 else [] for key, sales in billed.items() if key in invoices
+    }
+    ours = [row for row in invoices.values() if row["order"] is not None]
+    assert ours
+    assert all(orders[str(row["order"])]["party"] == row["party"] for row in ours)
+    assert all("sales" not in row for row in invoices.values())
 
 
 def test_payments_explain_what_is_no_longer_open(tryton: Tryton, truth: Truth) -> None:

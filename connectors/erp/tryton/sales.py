@@ -79,7 +79,13 @@ INVOICE_ASKED: Shape = {
     "lines_to_pay": [{"id": "integer", "maturity_date": "date", "debit": "number", "credit": "number"}],
     "lines": [LINE],
 }
-INVOICE: Shape = {**INVOICE_ASKED, "due_date": "date", "is_credit_note": "boolean", "company": COMPANY}
+INVOICE: Shape = {
+    **INVOICE_ASKED,
+    "order": "integer",
+    "due_date": "date",
+    "is_credit_note": "boolean",
+    "company": COMPANY,
+}
 PAYMENT_ASKED: Shape = {
     "id": "integer",
     "party": "integer",
@@ -134,7 +140,11 @@ def _sum(parts: list[Row], line: Row) -> Decimal | None:
 
 
 def invoices(client: TrytonClient, shape: Shape = INVOICE_ASKED) -> TableStream:
-    """Customer invoices and credit notes in every state. What is open changes with the lines of the ledger."""
+    """Customer invoices and credit notes in every state. What is open changes with the lines of the ledger.
+
+    order: the sale that an invoice bills, where it bills exactly one.
+    """
+    shape = {**shape, "sales": "any"} if client.has_module("sale") else shape
     follows = ("lines", "move", "move.lines", "payment_lines")
     domain = [["company", "=", client.company.id], ["type", "=", "out"]]
     table = Table("account.invoice", shape, domain, follows=follows, clocks=("account.move.line", "account.move"))
@@ -143,10 +153,12 @@ def invoices(client: TrytonClient, shape: Shape = INVOICE_ASKED) -> TableStream:
     def make(rows: list[Row]) -> list[SourceRecord]:
         made = []
         for row in rows:
+            sales = row.pop("sales", None) or []
             dates = [line["maturity_date"] for line in row["lines_to_pay"] if line["maturity_date"]]
             payload = {
                 **row,
                 "lines": [line for line in row["lines"] if line["type"] == "line"],
+                "order": sales[0] if len(sales) == 1 else None,
                 "due_date": max(dates, default=None),
                 "is_credit_note": exact(row["untaxed_amount"]) < 0,
                 "company": company,
