@@ -80,6 +80,12 @@ PARTY_READ: Shape = {
     ],
     **TIMESTAMP,
 }
+_OTHER_NAMES = {
+    "sale_price_list": "price_list",
+    "customer_payment_term": "payment_term",
+    "addresses.street_unstructured": "addresses.street",
+}
+"""What Tryton calls a field -> what the payload calls it."""
 ACCOUNT_SPEC = SinkSpec(
     ACCOUNT,
     frozenset({Action.CREATE, Action.UPDATE}),
@@ -230,7 +236,8 @@ class PartySink:
     def _names(self) -> dict[str, str]:
         if not self._labels:
             models = {"party.party": "", "party.address": "addresses.", "party.contact_mechanism": ""}
-            self._labels |= labels_of(self.client, models)
+            found = labels_of(self.client, models)
+            self._labels |= {label: _OTHER_NAMES.get(name, name) for label, name in found.items()}
         return self._labels
 
 

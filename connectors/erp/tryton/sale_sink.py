@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 
-from connectors.erp.tryton.client import TrytonClient
+from connectors.erp.tryton.client import ALSO_INACTIVE, TrytonClient
 from connectors.erp.tryton.config import TrytonConfig
 from connectors.erp.tryton.records import Row, newest_stamp
+from connectors.erp.tryton.sale_lines import SaleLines
 from connectors.erp.tryton.writes import (
     TIMESTAMP,
     answered,
@@ -24,7 +24,6 @@ from connectors.erp.tryton.writes import (
     found,
     is_open,
     labels_of,
-    number,
     one_id,
     only_one,
     refused,
@@ -113,14 +112,16 @@ ORDER_SPEC = SinkSpec(
 
 @dataclass(slots=True)
 class OrderSink:
-    """Sales. Used by one thread; remembers ids of currencies, terms and units, which do not change."""
+    """Sales. Used by one thread; remembers ids of currencies and terms, which do not change."""
 
     client: TrytonClient
     config: TrytonConfig
     _ids: dict[tuple[str, str], int] = field(default_factory=dict)
-    _units: dict[int, dict[str, int]] = field(default_factory=dict)
-    _base_units: dict[int, int] = field(default_factory=dict)
     _labels: dict[str, str] = field(default_factory=dict)
+    _lines: SaleLines = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._lines = SaleLines(self.client)
 
     def push(self, writes: Sequence[Write]) -> Sequence[Accepted | Refused]:
         """One after the other; see `connectors.sinks.Sink`."""
@@ -151,7 +152,7 @@ class OrderSink:
         sale_id, state = (int(sale["id"]), str(sale["state"])) if sale is not None else (None, "draft")
         try:
             if sale is None:
-                values = self._header(write.payload) | {"lines": [["create", self._lines(write.payload)]]}
+                values = self._header(write.payload) | {"lines": [["create", self._lines.created(write.payload)]]}
                 sale_id = int(self.client.change("sale.sale", "create", [values])[0])
             elif write.action is Action.UPDATE:
                 self._update(sale, write)
@@ -181,7 +182,7 @@ class OrderSink:
             )
         values = self._header({"party": sale["party"], **write.payload}, is_new=False)
         if "lines" in write.payload:
-            values["lines"] = self._line_commands(sale, write.payload)
+            values["lines"] = self._lines.commands(sale, write.payload)
         context = {"_timestamp": {f"sale.sale,{sale['id']}": sale["_timestamp"]}}
         if sale["state"] == "quotation":
             self.client.change("sale.sale", "draft", [sale["id"]], context=context)
@@ -204,6 +205,7 @@ class OrderSink:
         fill in for the party (terms, addresses, price list) is asked for and sent."""
         values: Row = {}
         if is_new:
+            self._check_party(payload["party"])
             started = {"party": payload["party"], "company": self.client.company.id, "lines": []}
             filled = self.client.ask("sale.sale", "on_change_party", started)
             copied = ("payment_term", "invoice_address", "shipment_address", "price_list", "invoice_party")
@@ -221,6 +223,15 @@ class OrderSink:
                 "account.invoice.payment_term", "payment_term", payload["payment_term"]
             )
         return values
+
+    def _check_party(self, party: int) -> None:
+        """Tryton itself takes an order for a party that was deactivated, which is how parties are deleted there."""
+        rows = self.client.search_read(
+            "party.party", [["id", "=", party]], {"active": "boolean"}, limit=1, context=ALSO_INACTIVE
+        )
+        if not rows or rows[0]["active"] is False:
+            what = "is inactive" if rows else "is not known"
+            raise ValidationRejected(f"party {party} {what} in Tryton", fields=("party",), operation="party.party.read")
 
     def _currency(self, code: str | None) -> int:
         if code is None:
@@ -250,86 +261,6 @@ class OrderSink:
         if key not in self._ids:
             self._ids[key] = one_id(self.client, model, [["name", "=", name]], field_name, name)
         return self._ids[key]
-
-    def _lines(self, payload: Mapping[str, Any]) -> list[Row]:
-        """The lines as they are created, each with the taxes that Tryton's client would put on it for this party."""
-        lines = payload["lines"]
-        self._learn_units({line["product"] for line in lines if line.get("product") is not None})
-        taxes: dict[int | None, list[int]] = {}
-        made = []
-        for place, line in enumerate(lines):
-            product = line.get("product")
-            if product not in taxes:
-                taxes[product] = self._taxes(payload["party"], product)
-            made.append({**self._line(place, line), "taxes": [["add", taxes[product]]]})
-        return made
-
-    def _line(self, place: int, line: Mapping[str, Any]) -> Row:
-        product = line.get("product")
-        values: Row = {"type": "line", "product": product, "sequence": place + 1}
-        values["quantity"] = Decimal(line["quantity"])
-        values["unit_price"] = number(line["unit_price"])
-        for name in ("description", "note"):
-            if line.get(name) is not None:
-                values[name] = line[name]
-        if product is not None:
-            values["unit"] = self._unit(place, product, line.get("unit"))
-        return values
-
-    def _line_commands(self, sale: Row, payload: Mapping[str, Any]) -> list[Any]:
-        """Lines that are known there are changed, new ones added, the others deleted."""
-        there = {str(line["id"]): line for line in sale["lines"] if line["type"] == "line"}
-        wanted = [(place, line, str(line.get("id"))) for place, line in enumerate(payload["lines"])]
-        commands: list[Any] = []
-        added = [(place, line) for place, line, key in wanted if key not in there]
-        new = self._lines({"party": sale["party"], "lines": [line for _, line in added]})
-        self._learn_units({line["product"] for line in payload["lines"] if line.get("product") is not None})
-        for place, line, key in wanted:
-            if key in there:
-                commands.append(["write", [int(key)], self._line(place, line)])
-        if new:
-            made = [{**line, "sequence": place + 1} for (place, _), line in zip(added, new, strict=True)]
-            commands.append(["create", made])
-        gone = [int(key) for key in there if key not in {key for *_, key in wanted}]
-        if gone:
-            commands.append(["delete", gone])
-        return commands
-
-    def _taxes(self, party: int, product: int | None) -> list[int]:
-        if product is None:
-            return []
-        sale = {"party": party, "company": self.client.company.id, "currency": self.client.company.currency_id}
-        asked = {"product": product, "quantity": 1.0, "sale": {**sale, "id": -1}}
-        filled = self.client.ask("sale.line", "on_change_product", asked).get("taxes") or {}
-        return [tax["id"] for _, tax in filled.get("add", [])]
-
-    def _learn_units(self, products: set[int]) -> None:
-        unknown = sorted(products - self._base_units.keys())
-        if not unknown:
-            return
-        shape: Shape = {"id": "integer", "default_uom": {"id": "integer", "category": "integer"}}
-        rows = self.client.read("product.product", unknown, shape, context={})
-        categories = sorted({row["default_uom"]["category"] for row in rows})
-        units = self.client.search_all(
-            "product.uom", [["category", "in", categories]], {"symbol": "text", "category": "integer"}
-        )
-        for row in rows:
-            own = row["default_uom"]
-            self._base_units[row["id"]] = own["id"]
-            self._units[row["id"]] = {
-                unit["symbol"]: unit["id"] for unit in units if unit["category"] == own["category"]
-            }
-
-    def _unit(self, place: int, product: int, symbol: str | None) -> int:
-        known = self._units.get(product, {})
-        if symbol is None:
-            return self._base_units[product]
-        if symbol not in known:
-            raise ValidationRejected(
-                f"{symbol!r} is no unit that this product can be sold in; known: {', '.join(sorted(known))}",
-                fields=(f"lines[{place}].unit",),
-            )
-        return known[symbol]
 
     # -- reading ------------------------------------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ from crm_core.ids import ExternalId
 
 _LABEL = re.compile(r'field "([^"]{1,80})" in record', re.IGNORECASE)
 _UNIQUE = re.compile(r"must be unique", re.IGNORECASE)
+_TAX_NUMBER = re.compile(r'for party ".*" is not valid')
 _BUSY = re.compile(r"locked|serializ|deadlock|OperationalError|TransactionError|try again", re.IGNORECASE)
 
 
@@ -61,6 +62,8 @@ def meant(error: ConnectorError, fields: Mapping[str, str]) -> ConnectorError:
     if isinstance(error, ValidationRejected):
         if _UNIQUE.search(error.message):
             return DuplicateRecord(error.message, **facts)
+        if _TAX_NUMBER.search(error.message) and "tax_identifier" in fields.values():
+            return ValidationRejected(error.message, fields=("tax_identifier",), **facts)
         label = _LABEL.search(error.message)
         if label is not None and label[1] in fields:
             return ValidationRejected(error.message, fields=(fields[label[1]],), **facts)
