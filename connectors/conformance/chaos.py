@@ -34,6 +34,7 @@ _ROUND_SECONDS = 0.1
 _PATIENCE_SECONDS = 120.0
 """Without any progress for so long, the run is over, and what is left is unresolved."""
 _END_SECONDS = 20.0
+_LONGEST_BACK_OFF_SECONDS = 330.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +137,9 @@ def run(
             if waiting >= _WAITING_AT_MOST or progress.entered >= asked.writes:
                 time.sleep(_ROUND_SECONDS)
     rehearsal.http.set_plan([])
-    # What is still open now must come to its end by itself, as with any push after a bad day.
-    rig.push(wait_seconds=_END_SECONDS)
+    # What is still open now must come to its end by itself, as with any push after a bad day: a write that was put back
+    # many times is due some minutes later.
+    rig.push(wait_seconds=_LONGEST_BACK_OFF_SECONDS)
     return Result(asked, audit(rig.hub, rehearsal, before), progress, time.monotonic() - began)
 
 
