@@ -182,13 +182,23 @@ class _Items(msgspec.Struct):
 _items = msgspec.json.Decoder(_Items)
 
 
+EACH_FOR_ITSELF: Mapping[str, str] = {"Prefer": "odata.continue-on-error"}
+"""Headers of a batch whose requests have nothing to do with each other: a refused one refuses itself alone."""
+
+
 def batch(
-    client: HttpClient, requests: Sequence[BatchRequest], *, operation: str, path: str = "$batch"
+    client: HttpClient,
+    requests: Sequence[BatchRequest],
+    *,
+    operation: str,
+    path: str = "$batch",
+    headers: Mapping[str, str] = EACH_FOR_ITSELF,
 ) -> list[BatchAnswer | OutcomeUnknown]:
     """Sends requests in one call; the answers in the order of the requests, whatever the order they came in.
 
-    A refused item refuses itself alone (`odata.continue-on-error`): see `batch_error`. A write that the answer does
-    not mention comes as OutcomeUnknown, returned not raised; a read that it does not mention is a ProtocolViolation.
+    A refused item is an answer like the others: see `batch_error`. headers: say how the server takes the requests
+    together, where not each for itself. A request that the answer does not mention comes as OutcomeUnknown, returned
+    not raised; in a batch of nothing but reads that is a ProtocolViolation.
     Raises ValueError for more than MOST_IN_A_BATCH requests, and what HttpClient raises for the call as a whole.
     """
     if len(requests) > MOST_IN_A_BATCH:
@@ -197,10 +207,10 @@ def batch(
         return []
     items = []
     for number, request in enumerate(requests):
-        headers = {"Accept": "application/json", **request.headers}
-        item: dict[str, Any] = {"id": str(number), "method": request.method, "url": request.url, "headers": headers}
+        own = {"Accept": "application/json", **request.headers}
+        item: dict[str, Any] = {"id": str(number), "method": request.method, "url": request.url, "headers": own}
         if request.body is not None:
-            headers.setdefault("Content-Type", "application/json")
+            own.setdefault("Content-Type", "application/json")
             item["body"] = request.body
         items.append(item)
     only_reads = all(request.method == "GET" for request in requests)
@@ -208,7 +218,7 @@ def batch(
         path,
         operation=operation,
         payload={"requests": items},
-        headers={"Prefer": "odata.continue-on-error"},
+        headers=headers,
         is_safe_to_repeat=only_reads,
     )
     try:
@@ -216,14 +226,14 @@ def batch(
     except (ValueError, RecursionError) as error:
         kind = ProtocolViolation if only_reads else OutcomeUnknown
         raise kind(f"the answer is no batch: {error}", operation=operation) from None
-    return [_answer_of(found.get(str(number)), request, operation) for number, request in enumerate(requests)]
+    if only_reads and not all(str(number) in found for number in range(len(items))):
+        raise ProtocolViolation("the batch leaves a read without an answer", operation=operation)
+    return [_answer_of(found.get(str(number)), operation) for number in range(len(items))]
 
 
-def _answer_of(item: _Item | None, request: BatchRequest, operation: str) -> BatchAnswer | OutcomeUnknown:
+def _answer_of(item: _Item | None, operation: str) -> BatchAnswer | OutcomeUnknown:
     if item is None:
-        if request.method == "GET":
-            raise ProtocolViolation("the batch leaves a read without an answer", operation=operation)
-        return OutcomeUnknown("the batch leaves this write without an answer", operation=operation)
+        return OutcomeUnknown("the batch leaves this request without an answer", operation=operation)
     headers = {name: str(value) for name, value in item.headers.items()}
     return BatchAnswer(item.status, headers, bytes(item.body) if isinstance(item.body, msgspec.Raw) else b"")
 

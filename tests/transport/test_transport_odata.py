@@ -204,6 +204,18 @@ def test_a_write_that_the_batch_does_not_mention_is_not_taken_for_done(loopback:
             batch(client, [BatchRequest("GET", "items")], operation="GET items")
 
 
+def test_a_batch_that_is_one_transaction_says_so_and_ends_at_its_first_refusal(loopback: Any, answer: Reply) -> None:
+    """Whoever sent it sees the refusal, and that nothing behind it was answered, the read at its end included."""
+    loopback.script = [answer(body=b'{"responses": [{"id": "0", "status": 409}]}')]
+    requests = [BatchRequest("PATCH", "a", {}), BatchRequest("DELETE", "b"), BatchRequest("GET", "a")]
+    with client_of(loopback) as client:
+        refused, *rest = batch(client, requests, operation="PATCH a", headers={"Isolation": "snapshot"})
+    assert refused == BatchAnswer(409, {}, b"")
+    assert [type(one) for one in rest] == [OutcomeUnknown, OutcomeUnknown]
+    sent = {name.lower(): text for name, text in loopback.seen[0].headers.items()}
+    assert (sent["isolation"], sent.get("prefer")) == ("snapshot", None)
+
+
 def test_a_batch_of_reads_is_repeated_one_with_a_write_is_not(loopback: Any, answer: Reply) -> None:
     loopback.script = [answer(503), answer(body=b'{"responses": [{"id": 0, "status": 200}]}'), answer(503)]
     with client_of(loopback) as client:
