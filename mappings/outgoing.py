@@ -31,6 +31,10 @@ ResolveOut = Callable[[EntityType, CrmId, "str | None"], str]
 KEYS: Shape = {"id": "integer", "client_reference": "text", "idempotency_key": "text", "action": "text"}
 """What a push mapping can read beside the entity's fields."""
 
+ADDRESSES: Mapping[str, str] = {"bill_to_address": "bill_to", "ship_to_address": "ship_to"}
+"""And of an order: the address of its account whose code a field holds. The order keeps the code only, and many a back
+office wants the address itself."""
+
 
 class _Trouble(Exception):
     """Something went wrong inside; `steps` say where, from the inside out."""
@@ -57,18 +61,20 @@ class CompiledPush:
     """A push mapping that is ready to run. Pure; may be used by any thread.
 
     reads: the CRM's fields that it reads. sends: of these, the ones that every update sends, with the rule that does.
+    addresses: which of `ADDRESSES` it reads.
     """
 
     entity: EntityType
     version: str
     reads: frozenset[str]
     sends: Mapping[str, Rule]
+    addresses: frozenset[str]
     _document: Document = field(repr=False)
     _plan: Plan = field(repr=False)
     _spec: SinkSpec = field(repr=False)
 
     def apply(self, record: Mapping[str, Any], resolve: ResolveOut, *, is_create: bool) -> dict[str, Any]:
-        """The payload. record: `entity_as_data` with `KEYS`.
+        """The payload. record: `entity_as_data` with `KEYS`, and the `addresses` that the mapping reads.
 
         Raises InvalidValue, UnmappedCode or UnresolvedReference with their field (`lines[3].unit`) and our path.
         """
@@ -220,14 +226,15 @@ def compile_push(document: Document, spec: SinkSpec, *, functions: Functions | N
     plan = make_plan(document, entity_shape(document.entity), spec, functions)
     if plan.faults:
         raise plan.faults[0]
-    ours = set(schema_of(document.entity).fields)
     sends: dict[str, Rule] = {}
     for node in plan.fields.values():
         if node.rule.owner != "back_office":
-            for name in node.names & ours:
+            for name in _fields_behind(document.entity, node.names):
                 sends.setdefault(name, node.rule)
-    reads = frozenset().union(*(node.names for node in plan.fields.values())) & ours
-    return CompiledPush(document.entity, document.version, reads, sends, document, plan, spec)
+    named = frozenset().union(*(node.names for node in plan.fields.values()))
+    addresses = named & ADDRESSES.keys()
+    reads = _fields_behind(document.entity, named | ({"account_id"} if addresses else frozenset()))
+    return CompiledPush(document.entity, document.version, reads, sends, addresses, document, plan, spec)
 
 
 def check_push_document(
@@ -238,9 +245,17 @@ def check_push_document(
 
 
 def entity_shape(entity: EntityType) -> Shape:
-    """What a push mapping can read: the entity's fields, and our keys."""
+    """What a push mapping can read: the entity's fields, our keys, and an order's addresses."""
     fields = {name: _source_word(spec) for name, spec in schema_of(entity).fields.items()}
-    return {**fields, **KEYS}
+    if entity is not EntityType.ORDER:
+        return {**fields, **KEYS}
+    address = _source_word(schema_of(EntityType.ACCOUNT).fields["addresses"])[0]
+    return {**fields, **KEYS, **dict.fromkeys(ADDRESSES, address)}
+
+
+def _fields_behind(entity: EntityType, names: frozenset[str]) -> frozenset[str]:
+    """The entity's own fields among the names that are read, or those that stand behind them."""
+    return frozenset(ADDRESSES.get(name, name) for name in names) & schema_of(entity).fields.keys()
 
 
 def _source_word(spec: FieldSpec) -> Any:

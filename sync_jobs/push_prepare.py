@@ -14,12 +14,14 @@ from connectors.sinks import Action, Write
 from crm_core.errors import MappingFault, UnresolvedReference
 from crm_core.ids import ConnectionName, CrmId, EntityType, ExternalId
 from crm_core.intents import IntentEvent, IntentState
+from crm_core.model.data import values_as_data
 from crm_core.store.layout import table_of
 from crm_core.store.outbox import Intent, NewIntent
 from crm_core.store.outbox_steps import Step
 from crm_core.store.page import Binding, bindings_of_crm, entity_values, external_ids_of, texts_of_field
 from crm_core.store.session import Session
 from mappings.operations import Refusal
+from mappings.outgoing import ADDRESSES
 from mappings.outgoing_plan import Reference
 from sync_jobs.outgoing import OutgoingEntity, intents_for
 
@@ -70,6 +72,7 @@ class Preparer:
             for reference in self.outgoing[intent.entity].mapping.references(records[intent.id])
         ]
         self._look_up(wanted)
+        self._add_addresses(intents, records)
         for intent in intents:
             self._prepare(intent, records[intent.id], bound.get((intent.entity, intent.crm_id), []), done)
         return done
@@ -112,6 +115,11 @@ class Preparer:
                 payload = _decode(intent.payload)
             else:
                 record["action"] = action.value
+                absent = _absent_address(outgoing, record) if action is Action.CREATE else None
+                if absent is not None:
+                    text = f"{absent}: the account has no address {record[absent]!r}"
+                    done.steps.append(_refusal(intent, "unknown_address", text, absent))
+                    return
                 payload = outgoing.mapping.apply(record, self._resolve, is_create=action is Action.CREATE)
         except UnresolvedReference as fault:
             self._wait(intent, fault, done)
@@ -177,6 +185,23 @@ class Preparer:
             for crm_id, value in texts_of_field(self.session, entity, by, ids).items():
                 self._fields[entity, crm_id, by] = value
 
+    def _add_addresses(self, intents: Sequence[Intent], records: Mapping[int, dict[str, Any]]) -> None:
+        """The addresses that mappings read: those of the order's account, as they are now, by their codes."""
+        named = [
+            (records[intent.id], name, ADDRESSES[name])
+            for intent in intents
+            for name in self.outgoing[intent.entity].mapping.addresses
+        ]
+        ids = sorted({record["account_id"] for record, _, field_name in named if record.get(field_name)})
+        accounts = entity_values(self.session, table_of(EntityType.ACCOUNT), ids) if ids else {}
+        known = {
+            (crm_id, address["code"]): address
+            for crm_id, values in accounts.items()
+            for address in values_as_data(EntityType.ACCOUNT, values)["addresses"]
+        }
+        for record, name, field_name in named:
+            record[name] = known.get((record["account_id"], record.get(field_name)))
+
     def _bindings(self, intents: Sequence[Intent]) -> dict[tuple[EntityType, CrmId], list[Binding]]:
         found: dict[tuple[EntityType, CrmId], list[Binding]] = {}
         for entity, stream_id in self.stream_ids.items():
@@ -200,6 +225,13 @@ def _record(intent: Intent) -> dict[str, Any]:
     content = _decode(intent.content)
     keys = {"id": intent.crm_id, "client_reference": intent.reference, "idempotency_key": intent.key}
     return {**content, **keys, "action": intent.action}
+
+
+def _absent_address(outgoing: OutgoingEntity, record: Mapping[str, Any]) -> str | None:
+    """A field whose address is to be sent and is not there. An order that is over there has its address already, and
+    a pull may have given the account's addresses other codes since; a new one must not go to a wrong place."""
+    names = sorted(outgoing.mapping.addresses)
+    return next((ADDRESSES[name] for name in names if record.get(ADDRESSES[name]) and record[name] is None), None)
 
 
 def _action(intent: Intent, there: Sequence[Binding]) -> tuple[Action, ExternalId | None, str | None]:

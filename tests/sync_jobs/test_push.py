@@ -20,7 +20,7 @@ from crm_core.errors import (
 )
 from crm_core.ids import CrmId
 from crm_core.intents import IntentEvent, IntentState
-from crm_core.model.account import Account
+from crm_core.model.account import Account, Address
 from crm_core.model.sales import Order, OrderLine
 from crm_core.store import outbox
 from crm_core.store.database import Database
@@ -318,6 +318,41 @@ def test_an_order_that_cannot_be_mapped_names_its_field_and_goes_out_when_the_ma
         outbox.decide(session, rejected.id, IntentEvent.RETRY, bench.clock(), message="mapping mended")
     bench.push()
     bench.assert_exactly_once([order, fine])
+
+
+ADDRESS_OUT = """
+entity: order
+connector: memory_office
+direction: push
+fields:
+  reference: client_reference
+  customer: {reference: account, from: account_id, owner: back_office}
+  note: {expr: "join(', ', ship_to_address['street'], ship_to_address['city'])"}
+  lines: {each: lines, fields: {item: {reference: product, from: product_id}, quantity: quantity, price: unit_price}}
+"""
+
+
+def test_an_order_goes_where_its_account_has_that_address_and_nowhere_else(bench: PushBench) -> None:
+    """A code means nothing to many a back office; a code without an address must not ship to the wrong place."""
+    bench.documents[ORDER] = ADDRESS_OUT
+    account, product = bench.ready()
+    known = Address(code="dock", street="Quay 7", city="Gent")
+    bench.put(Account(id=account, code="C-0", name="Zero", addresses=(Address(code="main", city="Ulm"), known)))
+    there = bench.order(account, product, ship_to="dock")
+    nowhere = bench.order(account, product, ship_to="gone")
+    own = bench.order(account, product)
+    bench.push()
+    assert [record.values.get("note") for record in bench.office.held(ORDER)] == ["Quay 7, Gent", None]
+    refused = bench.intent(nowhere)
+    assert (refused.state, refused.cause, refused.field) == (IntentState.REJECTED, "unknown_address", "ship_to")
+    assert refused.message == "ship_to: the account has no address 'gone'"
+    bench.put(Account(id=account, code="C-0", name="Zero", addresses=(known,)), queues=True)
+    bench.put(edited(account, product, own, ship_to="main"), queues=True)
+    bench.put(edited(account, product, there, ship_to="dock", requested_date="2026-12-02"), queues=True)
+    bench.push()
+    updates = [write for write in bench.office.pushed if write.action is Action.UPDATE and "lines" in write.payload]
+    assert ["note" in write.payload for write in updates] == [False], "what is over there keeps its address"
+    assert bench.intent(there).revision == 1, "what the mapping does not read queues nothing"
 
 
 def test_an_order_for_a_product_that_they_do_not_know_goes_out_by_itself_once_they_do(bench: PushBench) -> None:
