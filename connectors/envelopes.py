@@ -43,6 +43,8 @@ class Page:
     """A part of a read that is stored in one transaction.
 
     deleted: ids that the back office says are gone (tombstones).
+    finished: ids of records that are no longer listed because they came to their end (an order that was invoiced).
+    Their entity becomes `done` and keeps everything else; ids that are not known are passed over.
     watermark: the position that is safe to keep once this page is stored; None = not yet (an unsorted read gives it
     with its last page only).
     resume: where an interrupted read goes on after this page; None = this was the last page.
@@ -53,3 +55,4 @@ class Page:
     watermark: str | None = None
     resume: str | None = None
     unreadable: Sequence[UnreadableRecord] = ()
+    finished: Sequence[ExternalId] = ()

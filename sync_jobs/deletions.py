@@ -1,4 +1,5 @@
-"""Records that are gone from the back office: told by it (tombstones), or found missing by a complete full read.
+"""Records that are gone from the back office: told by it (tombstones), or found missing by a complete full read; and
+those that came to their end and are no longer listed for that.
 
 What becomes of the entity depends on what it is: a product, account or warehouse becomes inactive, an order or
 invoice cancelled; a price, a stock level, a credit or a payment that no longer exists is taken out.
@@ -17,6 +18,7 @@ from crm_core.model.schema import schema_of
 from crm_core.store import letters as letter_store
 from crm_core.store import page as page_store
 from crm_core.store import state
+from crm_core.store.layout import EntityTable
 from crm_core.store.letters import NewLetter
 from crm_core.store.page import EntityWriter
 from crm_core.store.session import Session
@@ -25,6 +27,11 @@ from sync_jobs.report import Change
 from sync_jobs.seen import SeenBindings
 
 _CANCELLED = {EntityType.ORDER, EntityType.INVOICE}
+_DONE = {EntityType.ORDER: "done"}
+
+FINISHED = "finished"
+"""The mapping version of a binding whose record came to its end: what is kept of the record is older than that, so
+that no replay takes it in again."""
 _AT_ONCE = 1000
 _CIRCLE_SHOWN = 10
 
@@ -46,16 +53,38 @@ def bury(
     alive = _alive(session, stream_id, external_ids)
     if not alive:
         return 0
+    status = _status_of_the_gone(writer.table)
     if told is not None:
-        _tell(session, writer, alive, told)
+        _tell(session, writer, alive, Decision.DELETED, status, told)
     crm_ids = [binding.crm_id for binding in alive]
-    if not writer.table.has_status:
+    if status is None:
         writer.remove(crm_ids)
     else:
-        writer.set_status(crm_ids, _status_of_the_gone(writer.table.entity))
+        writer.set_status(crm_ids, status)
     page_store.mark_deleted(session, stream_id, [binding.external_id for binding in alive], moment)
     letter_store.settle(session, stream_id, [binding.external_id for binding in alive], moment)
     return len(alive)
+
+
+def finish(
+    session: Session,
+    writer: EntityWriter,
+    stream_id: int,
+    external_ids: Sequence[str],
+    *,
+    told: Told | None = None,
+) -> tuple[list[int], int]:
+    """Within a transaction: these records came to their end. Returns the bindings of those that are known, and how
+    many of them were not known to have ended. Raises KeyError for an entity that has no such end."""
+    status = _DONE[writer.table.entity]
+    known = _alive(session, stream_id, external_ids)
+    news = [binding for binding in known if binding.mapping != FINISHED]
+    if news:
+        if told is not None:
+            _tell(session, writer, news, Decision.UPDATED, status, told)
+        writer.set_status([binding.crm_id for binding in news], status)
+        page_store.mark_mapping(session, stream_id, [binding.external_id for binding in news], FINISHED)
+    return [binding.binding_id for binding in known], len(news)
 
 
 def _alive(session: Session, stream_id: int, external_ids: Sequence[str]) -> list[page_store.Binding]:
@@ -63,24 +92,33 @@ def _alive(session: Session, stream_id: int, external_ids: Sequence[str]) -> lis
     return [binding for binding in (page_store.Binding(*row) for row in rows.values()) if binding.deleted_at is None]
 
 
-def _status_of_the_gone(entity: EntityType) -> str:
-    return "cancelled" if entity in _CANCELLED else "inactive"
+def _status_of_the_gone(table: EntityTable) -> str | None:
+    """None for an entity without a status: it is taken out."""
+    if not table.has_status:
+        return None
+    return "cancelled" if table.entity in _CANCELLED else "inactive"
 
 
-def _tell(session: Session, writer: EntityWriter, gone: Sequence[page_store.Binding], told: Told) -> None:
-    """What burying does to each entity: its status moves, or every value that it has is taken out."""
+def _tell(
+    session: Session,
+    writer: EntityWriter,
+    gone: Sequence[page_store.Binding],
+    decision: Decision,
+    status: str | None,
+    told: Told,
+) -> None:
+    """What happens to each entity: its status moves, or (None) every value that it has is taken out."""
     entity = writer.table.entity
     names = list(schema_of(entity).fields)
     values = page_store.entity_values(session, writer.table, [binding.crm_id for binding in gone])
     for binding in sorted(gone, key=lambda one: one.external_id):
         old = dict(zip(names, values.get(CrmId(binding.crm_id), ()), strict=False))
         fields: dict[str, tuple[Any, Any]]
-        if writer.table.has_status:
-            new = _status_of_the_gone(entity)
-            fields = {"status": (old["status"], new)} if old and old["status"] != new else {}
+        if status is not None:
+            fields = {"status": (old["status"], status)} if old and old["status"] != status else {}
         else:
             fields = {name: (value, None) for name, value in old.items() if value not in (None, (), {})}
-        told(Change(entity, binding.external_id, binding.crm_id, Decision.DELETED, fields))
+        told(Change(entity, binding.external_id, binding.crm_id, decision, fields))
 
 
 def sweep(
@@ -110,8 +148,10 @@ def sweep(
             missing.append(external_id)
     if policy is not None and breaks_deletion_guard(len(missing), known, policy):
         if told is not None:
+            status = _status_of_the_gone(writer.table)
             for start in range(0, len(missing), _AT_ONCE):
-                _tell(session, writer, _alive(session, stream_id, missing[start : start + _AT_ONCE]), told)
+                gone_now = _alive(session, stream_id, missing[start : start + _AT_ONCE])
+                _tell(session, writer, gone_now, Decision.DELETED, status, told)
         raise MassChangeHeld(
             f"{len(missing)} of {known} known {writer.table.entity.value} records are gone from the back office;"
             " nothing was deleted"

@@ -13,6 +13,7 @@ from crm_core.store.letters import DeadLetter
 from crm_core.store.session import Session
 from sync_jobs.bootstrap import Hub, connected, entities_of
 from sync_jobs.decisions import Decision
+from sync_jobs.deletions import FINISHED
 from sync_jobs.mappings_in_force import mapping_of
 from sync_jobs.outgoing import all_outgoing
 from sync_jobs.process import tuned_for_throughput
@@ -208,8 +209,8 @@ def outdated_records(hub: Hub, job_name: str) -> dict[EntityType, int]:
             version = mapping_of(connection, entity).version
             stream_id = state.stream_id_of(session, job.connection, entity)
             count = session.all(
-                "SELECT count(*) FROM bindings WHERE stream_id = ? AND mapping <> ? AND deleted_at IS NULL",
-                (stream_id, version),
+                "SELECT count(*) FROM bindings WHERE stream_id = ? AND mapping NOT IN (?, ?) AND deleted_at IS NULL",
+                (stream_id, version, FINISHED),
             )[0][0]
             if count:
                 found[entity] = int(count)

@@ -192,7 +192,7 @@ class Puller:
                 work.known_failures.append(binding.binding_id)
         work.letters.extend(letters.values())
         stream.report.decisions[Decision.UNCHANGED] += len(page.records) - len(records)
-        stream.store(work, deleted=page.deleted, position=position)
+        stream.store(work, deleted=page.deleted, finished=page.finished, position=position)
 
     def _judge(self, stream: StreamRun) -> None:
         report = stream.report

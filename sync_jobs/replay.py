@@ -13,6 +13,7 @@ from crm_core.store.letters import DeadLetter
 from crm_core.store.page import get_payload_body
 from crm_core.store.session import Session
 from crm_core.store.state import stream_id_of
+from sync_jobs.deletions import FINISHED
 from sync_jobs.pull import Puller
 
 _ROWS_AT_ONCE = 10_000
@@ -47,10 +48,10 @@ def _outdated(session: Session, stream_id: int, version: str) -> Iterator[tuple[
     while True:
         rows = session.all(
             "SELECT payload_page, payload_index, external_id, version, fingerprint FROM bindings"
-            " WHERE stream_id = ? AND mapping <> ? AND deleted_at IS NULL AND payload_page IS NOT NULL"
+            " WHERE stream_id = ? AND mapping NOT IN (?, ?) AND deleted_at IS NULL AND payload_page IS NOT NULL"
             " AND (payload_page > ? OR (payload_page = ? AND payload_index > ?))"
             " ORDER BY payload_page, payload_index LIMIT ?",
-            (stream_id, version, after[0], after[0], after[1], _ROWS_AT_ONCE),
+            (stream_id, version, FINISHED, after[0], after[0], after[1], _ROWS_AT_ONCE),
         )
         if not rows:
             return

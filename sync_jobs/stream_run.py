@@ -87,11 +87,13 @@ class StreamRun:
         work: PageWork,
         *,
         deleted: Sequence[ExternalId] = (),
+        finished: Sequence[ExternalId] = (),
         position: state.Checkpoint | None = None,
     ) -> None:
         """ONE transaction: entities, bindings, payloads, what was set aside, and the position behind the page.
 
-        deleted: tombstones. position: None for records that were taken in outside of a page walk.
+        deleted: tombstones. finished: records that came to their end and are no longer listed. position: None for
+        records that were taken in outside of a page walk.
         """
         session, stream_id, now = self.session, self.stream_id, self.clock()
         writes = work.arrivals
@@ -127,6 +129,10 @@ class StreamRun:
             if deleted:
                 gone = deletions.bury(session, self.writer, stream_id, deleted, now, told=self.told)
                 self.report.decisions[Decision.DELETED] += gone
+            if finished:
+                met_too, ended = deletions.finish(session, self.writer, stream_id, finished, told=self.told)
+                self.report.decisions[Decision.UPDATED] += ended
+                met += met_too
             discarded = self._set_aside(work, writes)
             if position is not None:
                 if self.seen is not None:

@@ -108,6 +108,12 @@ def mark_deleted(session: Session, stream_id: int, external_ids: Sequence[str], 
     )
 
 
+def mark_mapping(session: Session, stream_id: int, external_ids: Sequence[str], mapping: str) -> None:
+    """Say of bindings by which mapping, or in which other way, their entities have their present values."""
+    condition, keys = session.where_in("external_id", external_ids)
+    session.run(f"UPDATE bindings SET mapping = ? WHERE stream_id = ? AND {condition}", (mapping, stream_id, keys))
+
+
 def crm_ids_of(session: Session, connection: str, entity: EntityType, tokens: Sequence[str]) -> dict[str, CrmId]:
     """External ids of a connection's records -> the entities that they are bound to; absent ones are left out."""
     condition, keys = session.where_in("b.external_id", tokens)

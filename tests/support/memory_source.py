@@ -31,6 +31,7 @@ class MemorySource:
     modified: dict[str, datetime] = field(default_factory=dict)
     clock: datetime = MIDNIGHT
     tombstones: list[str] = field(default_factory=list)
+    finished: list[str] = field(default_factory=list)
     unreadable: list[bytes] = field(default_factory=list)
     pages_served: int = 0
     gets: list[str] = field(default_factory=list)
@@ -55,6 +56,11 @@ class MemorySource:
         del self.rows[key], self.modified[key]
         if tells:
             self.tombstones.append(key)
+
+    def finish(self, key: str) -> None:
+        """A row comes to its end: it is no longer listed, and the next read says why."""
+        del self.rows[key], self.modified[key]
+        self.finished.append(key)
 
     def _record(self, key: str) -> SourceRecord:
         payload = encode(self.rows[key])
@@ -103,6 +109,7 @@ class MemorySource:
             self.before_page(served)
         self.pages_served += 1
         tombstones, self.tombstones = self.tombstones, []
+        finished, self.finished = self.finished, []
         broken, self.unreadable = self.unreadable, []
         return Page(
             [self._record(key) for key in keys],
@@ -110,6 +117,7 @@ class MemorySource:
             watermark=watermark,
             resume=resume,
             unreadable=[UnreadableRecord(payload, "has no id") for payload in broken],
+            finished=[ExternalId(key) for key in finished],
         )
 
     def get(self, external_id: ExternalId) -> SourceRecord:

@@ -89,6 +89,17 @@ fields:
     fields: {code: code, numerator: n, denominator: d, is_base: {from: base, default: false}}
 """
 
+ORDER = """
+entity: order
+connector: memory
+fields:
+  number: number
+  account_id: {reference: account, from: account}
+  status: {from: state, map: {open: confirmed, sent: processing}}
+  requested_date: wanted
+  currency: {value: EUR}
+"""
+
 ERP = ConnectionName("erp")
 
 DOCUMENTS: dict[EntityType, str] = {
@@ -98,6 +109,7 @@ DOCUMENTS: dict[EntityType, str] = {
     EntityType.PRICE: PRICE,
     EntityType.CREDIT: CREDIT,
     EntityType.UNIT_GROUP: UNIT_GROUP,
+    EntityType.ORDER: ORDER,
 }
 
 SHAPES: dict[EntityType, Shape] = {
@@ -111,6 +123,7 @@ SHAPES: dict[EntityType, Shape] = {
         "code": "text",
         "units": [dict.fromkeys(("code", "n", "d", "base"), "any")],
     },
+    EntityType.ORDER: dict.fromkeys(("id", "number", "account", "state", "wanted"), "any"),
 }
 
 

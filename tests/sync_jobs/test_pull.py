@@ -22,14 +22,14 @@ from crm_core.store import state
 from crm_core.store.letters import edit_letter, get_letter
 from sync_jobs.decisions import Decision, PullPolicy
 from sync_jobs.deletions import circles
-from sync_jobs.replay import replay_letters
+from sync_jobs.replay import replay_letters, replay_payloads
 from sync_jobs.report import Change, EntityReport, SilentListener
 from tests.conftest import TestClock
 from tests.support.memory_source import MemorySource
 from tests.support.workbench import Workbench, decided
 
 PRODUCT, ACCOUNT, PRICE, PRICE_LIST = EntityType.PRODUCT, EntityType.ACCOUNT, EntityType.PRICE, EntityType.PRICE_LIST
-CREDIT, UNIT_GROUP = EntityType.CREDIT, EntityType.UNIT_GROUP
+CREDIT, UNIT_GROUP, ORDER = EntityType.CREDIT, EntityType.UNIT_GROUP, EntityType.ORDER
 
 
 def products(source: MemorySource, count: int) -> None:
@@ -144,6 +144,33 @@ def test_a_tombstone_makes_a_product_inactive_and_its_return_brings_it_back(benc
     bench.pull()
     assert bench.by(PRODUCT)["W-001"]["status"] == "active"
     assert bench.count("products") == 3
+
+
+def test_an_order_that_came_to_its_end_is_done_and_keeps_what_it_had(bench: Workbench) -> None:
+    """It is no longer listed, because it was invoiced: neither a cancelled order nor one that stays open for ever."""
+    accounts, orders = bench.source(ACCOUNT), bench.source(ORDER)
+    accounts.put("A", code="A", name="A")
+    for key in ("1", "2", "3"):
+        orders.put(key, number=f"S-{key}", account="A", state="open", wanted="2026-12-01")
+    bench.pull()
+    orders.finish("1")
+    orders.finished += ["1", "unknown"]
+    (change,) = rehearse(bench, ORDER)
+    assert (change.external_id, change.decision) == ("1", Decision.UPDATED)
+    assert change.fields == {"status": ("confirmed", "done")}
+    orders.finished = ["1", "1", "unknown"]
+    assert decided(bench.pull(ORDER), ORDER) == {"unchanged": 1, "updated": 1}
+    done = bench.by(ORDER, "number")["S-1"]
+    assert (done["status"], str(done["requested_date"])) == ("done", "2026-12-01")
+    orders.finished = ["1"]
+    assert decided(bench.pull(ORDER, full=True), ORDER) == {"unchanged": 2}, "told again, and met by the sweep"
+    bench.documents[ORDER] = bench.documents[ORDER].replace("number: number", "number: number\n  reference: state")
+    with bench.puller() as puller:
+        assert replay_payloads(puller, ORDER) == 2, "what is kept of it is older than its end"
+    assert bench.by(ORDER, "number")["S-1"]["status"] == "done"
+    orders.put("1", number="S-1", account="A", state="sent", wanted="2026-12-01")
+    bench.pull()
+    assert bench.by(ORDER, "number")["S-1"]["status"] == "processing", "it is listed again"
 
 
 def test_a_full_read_sweeps_what_is_gone_and_only_a_full_read_does(bench: Workbench) -> None:
