@@ -6,6 +6,7 @@ As Business Central does it: the first failure ends the batch and the answers st
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ from urllib.parse import unquote
 from simulators import json_text
 from simulators.business_central.odata import ODataError
 from simulators.exchange import Request, Response
+from simulators.rehearsal import READ, WRITE
 
 MOST_REQUESTS = 100
 _METHODS = ("GET", "POST", "PATCH", "DELETE")
@@ -53,6 +55,12 @@ def run_batch(
     if restore is not None and has_failed:
         restore()
     return f'{{"responses":[{",".join(responses)}]}}'
+
+
+def kind_of_batch(body: bytes) -> str:
+    """A read when it holds nothing but GETs."""
+    methods = re.findall(rb'"method"\s*:\s*"(\w+)"', body)
+    return READ if methods and set(methods) == {b"GET"} else WRITE
 
 
 def _read(body: bytes) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import random
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -16,8 +16,11 @@ from functools import cached_property
 from typing import Any
 
 from simulators import json_text
+from simulators.business_central.entity_set import EntitySet
 from simulators.business_central.odata import Order, SortKey, Value, sort_key
-from simulators.business_central.schema import COMPUTED_SETS, ENTITY_SETS, EntitySet
+from simulators.business_central.schema import COMPUTED_SETS, ENTITY_SETS
+
+_FEW = 1000
 
 
 @dataclass(frozen=True)
@@ -34,10 +37,22 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """An order that is no longer in the list, as it was at last. The API does not tell of it; a rehearsal's count does.
+
+    was_invoiced: it was posted whole; else it was deleted.
+    """
+
+    order: Row
+    lines: tuple[Row, ...]
+    was_invoiced: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CustomerEntry:
     """One posted invoice in a customer's ledger.
 
-    remaining: what is still open, in the customer's currency. sales_lcy: without tax, in the company's currency.
+    remaining: what is still open, in the invoice's currency. sales_lcy: without tax, in the company's currency.
     """
 
     invoice_id: str
@@ -45,6 +60,7 @@ class CustomerEntry:
     due_date: date
     sales_lcy: Decimal
     remaining: Decimal
+    currency: str
 
 
 class Table:
@@ -102,8 +118,16 @@ class Table:
             self._ids_by_parent[parent_id] = tuple(sibling for sibling in siblings if sibling != row_id)
         self._sorted.clear()
 
-    def in_order(self, order: Order) -> tuple[list[SortKey], list[Row]]:
-        """Sort keys and rows, parallel."""
+    def in_order(self, order: Order, wanted: Callable[[Row], bool] | None = None) -> tuple[list[SortKey], list[Row]]:
+        """Sort keys and rows, parallel.
+
+        wanted: the caller leaves the others out. A few are sorted by themselves, so that a search right after a write
+        does not sort the whole table.
+        """
+        if wanted is not None and order not in self._sorted:
+            found = [row for row in self._rows.values() if wanted(row)]
+            if len(found) <= _FEW:
+                return sorted_rows(found, order)
         if order not in self._sorted:
             self._sorted[order] = sorted_rows(self._rows.values(), order)
         return self._sorted[order]
@@ -128,7 +152,9 @@ def sorted_rows(rows: Iterable[Row], order: Order) -> tuple[list[SortKey], list[
 class Company:
     """One company's tables and ledger.
 
-    exchange_rates: units of the foreign currency for one unit of `local_currency`.
+    exchange_rates: units of the foreign currency for one unit of `local_currency`. closed_until: the last day of the
+    closed posting periods, None for none. are_numbers_manual: whether a client may choose numbers itself (*Manual Nos.*
+    of the number series).
     """
 
     def __init__(
@@ -146,6 +172,9 @@ class Company:
         self.exchange_rates = dict(exchange_rates or {})
         self.tables = {key: Table(schema) for key, schema in ENTITY_SETS.items() if key not in COMPUTED_SETS}
         self.entries: dict[str, tuple[CustomerEntry, ...]] = {}
+        self.left: dict[str, Left] = {}
+        self.closed_until: date | None = None
+        self.are_numbers_manual = True
         self._series: dict[str, int] = {}
         self._version = 0
 
@@ -200,11 +229,21 @@ class Company:
 
     def snapshot(self) -> Any:
         """What `restore` needs to bring the present state back."""
-        return {name: table.copy() for name, table in self.tables.items()}, dict(self.entries), dict(self._series)
+        tables = {name: table.copy() for name, table in self.tables.items()}
+        return tables, dict(self.entries), dict(self.left), dict(self._series)
 
     def restore(self, snapshot: Any) -> None:
         """Forget every change since the snapshot (versions are not reused)."""
-        self.tables, self.entries, self._series = snapshot
+        self.tables, self.entries, self.left, self._series = snapshot
+
+    def take_off(self, order: Row, *, was_invoiced: bool) -> None:
+        """An order leaves the list, with its lines."""
+        row_id, lines = str(order.values["id"]), self.tables["salesOrderLines"]
+        gone = tuple(lines.children(row_id))
+        for line in gone:
+            lines.remove(str(line.values["id"]))
+        self.tables["salesOrders"].remove(row_id)
+        self.left[row_id] = Left(order, gone, was_invoiced)
 
     def _store(self, table_name: str, values: dict[str, Value], now: datetime) -> Row:
         if "lastModifiedDateTime" in values:

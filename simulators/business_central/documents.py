@@ -1,17 +1,19 @@
-"""Sales documents: lines with prices, discounts and tax, orders from what a client posts, and their totals."""
+"""Sales documents: their customer, lines with prices, discounts and tax, and totals.
+
+Texts of errors: the AL pages of APIV2 and the tables of the base application, in English.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 
 from simulators.business_central.data import Company, Row
+from simulators.business_central.entity_set import NO_DATE, NO_ID
 from simulators.business_central.odata import ODataError, Value
-from simulators.business_central.schema import NO_DATE, NO_ID
 
 TAX_PERCENT = Decimal(20)
-_LINE_STEP = 10000  # Business Central numbers lines in such steps
+_FINEST = Decimal("0.00001")  # of a quantity, a unit price, a percentage
 
 
 def money(company: Company, amount: Decimal, currency: str) -> Decimal:
@@ -30,12 +32,16 @@ def customer_of(company: Company, values: Mapping[str, Value]) -> Row:
     elif row_id and row_id != NO_ID:
         row = table.find(str(row_id))
     else:
-        raise _refused("A customerNumber or a customerID must be provided.")
+        raise refused('A "customerNumber" or a "customerId" must be provided.')
     if row is None:
-        raise _refused(f'The "{"customerNumber" if number else "customerId"}" does not match to a Customer.')
-    if row.values["blocked"] == "All":
-        raise _refused(
-            f"You cannot create this type of document when Customer {row.values['number']} is blocked with type All"
+        raise refused("The sell-to customer cannot be found.")
+    if number and row_id and row.values["id"] != row_id:
+        raise refused("The sell-to customer values do not match to a specific Customer.")
+    blocked = row.values["blocked"]
+    if blocked != "_x0020_":  # Ship and Invoice too: an order would be shipped and invoiced
+        raise refused(
+            "You cannot create this type of document when Customer"
+            f" {row.values['number']} is blocked with type {blocked}"
         )
     return row
 
@@ -78,9 +84,15 @@ def line_values(company: Company, document: Mapping[str, Value], given: Mapping[
     values = dict(given)
     if values.setdefault("lineType", "Comment") == "Item":
         values |= _item_fields(company, given, str(document["currencyCode"]))
+    for name in ("quantity", "unitPrice", "discountPercent"):
+        if name in values:
+            values[name] = _decimal(values[name]).quantize(_FINEST, ROUND_HALF_UP).normalize()
     quantity, price = _decimal(values.get("quantity")), _decimal(values.get("unitPrice"))
     if quantity < 0:
-        raise _refused("The quantity of a sales line must not be negative.")
+        raise refused("The quantity of a sales line must not be negative.")
+    location = str(given.get("locationId", NO_ID))
+    if location != NO_ID and company.tables["locations"].find(location) is None:
+        raise refused('The "locationId" does not match to a Location.')
     currency = str(document["currencyCode"])
     gross = money(company, quantity * price, currency)
     if "discountAmount" in given:
@@ -91,6 +103,8 @@ def line_values(company: Company, document: Mapping[str, Value], given: Mapping[
     customer = company.tables["customers"].find(str(document["customerId"]))
     tax_percent = TAX_PERCENT if customer is not None and customer.values["taxLiable"] else Decimal(0)
     net = gross - discount
+    if document.get("pricesIncludeTax"):
+        net = money(company, net * 100 / (100 + tax_percent), currency)
     tax = money(company, net * tax_percent / 100, currency)
     return values | {
         "discountAmount": discount,
@@ -103,44 +117,6 @@ def line_values(company: Company, document: Mapping[str, Value], given: Mapping[
         "netTaxAmount": tax,
         "netAmountIncludingTax": net + tax,
     }
-
-
-def create_order(
-    company: Company, given: Mapping[str, Value], lines: Iterable[Mapping[str, Value]], now: datetime
-) -> Row:
-    """Insert a sales order with its lines (a deep insert) and give it the next number.
-
-    Two orders with the same externalDocumentNumber are two orders: Business Central does not compare them.
-    Raises ODataError (400) before anything is stored.
-    """
-    customer = customer_of(company, given)
-    header = header_of(company, customer) | dict(given)
-    header.setdefault("orderDate", now.date())
-    header.setdefault("postingDate", header["orderDate"])
-    completed = [line_values(company, header, line) for line in lines]
-    header["number"] = company.next_number("salesOrders", "S-ORD")
-    header["status"] = "Draft"
-    order = company.insert("salesOrders", header, now)
-    for line in completed:
-        add_line(company, order, line, now)
-    return with_totals(company, order, now)
-
-
-def add_line(company: Company, order: Row, completed: Mapping[str, Value], now: datetime) -> Row:
-    """Store a completed line under its order, numbered after the last one unless it brings a sequence."""
-    last = max((int(str(line.values["sequence"])) for line in lines_of(company, order)), default=0)
-    ship = completed.get("quantity", Decimal(0))
-    return company.insert(
-        "salesOrderLines",
-        {
-            "sequence": last + _LINE_STEP,
-            "shipQuantity": ship,
-            "invoiceQuantity": ship,
-            **completed,
-            "documentId": order.values["id"],
-        },
-        now,
-    )
 
 
 def lines_of(company: Company, document: Row) -> list[Row]:
@@ -162,22 +138,15 @@ def totals(lines: Iterable[Mapping[str, Value]]) -> dict[str, Value]:
     }
 
 
-def with_totals(company: Company, order: Row, now: datetime) -> Row:
-    """The order with its totals brought up to date (a new version)."""
-    return company.change("salesOrders", order, totals(line.values for line in lines_of(company, order)), now)
-
-
 def _item_fields(company: Company, given: Mapping[str, Value], currency: str) -> dict[str, Value]:
     number, item_id = given.get("lineObjectNumber"), given.get("itemId")
     items = company.tables["items"]
     item = items.find_by_natural_key(str(number)) if number else items.find(str(item_id))
     if item is None:
-        raise _refused(f'The "{"lineObjectNumber" if number else "itemId"}" does not match to an Item.')
+        raise refused("Item does not exist.")
     if item.values["blocked"]:
-        raise ODataError(
-            400,
-            "Application_FieldValidationException",
-            f"Blocked must be equal to 'No' in Item: No.={item.values['number']}. Current value is 'Yes'.",
+        raise wrong_field(
+            f"Blocked must be equal to 'No' in Item: No.={item.values['number']}. Current value is 'Yes'."
         )
     code = str(given.get("unitOfMeasureCode") or item.values["baseUnitOfMeasureCode"])
     unit = company.tables["unitsOfMeasure"].find_by_natural_key(code)
@@ -204,5 +173,11 @@ def _decimal(value: Value) -> Decimal:
     return value if isinstance(value, Decimal) else Decimal(str(value or 0))
 
 
-def _refused(message: str) -> ODataError:
+def refused(message: str) -> ODataError:
+    """What AL's Error() becomes."""
     return ODataError(400, "Application_DialogException", message)
+
+
+def wrong_field(message: str) -> ODataError:
+    """What AL's TestField() becomes."""
+    return ODataError(400, "Application_FieldValidationException", message)

@@ -55,7 +55,8 @@ def compile_filter(text: str, kinds: Mapping[str, Kind], entity: str) -> Predica
 
     eq ne gt ge lt le, and or not, parentheses, contains startswith endswith; literals: string, guid, date, datetime
     with zone, number, true, false, null. Text compares with case.
-    Raises ODataError (400) for a syntax error, an unknown field or a literal of another type than the field's.
+    Raises ODataError (400) for a syntax error, an unknown field, a literal of another type than the field's or an `or`
+    over several fields.
     """
     tokens = _tokens(text)
     if sum(token in (("mark", "("), ("word", "not")) for token in tokens) > _DEEPEST:
@@ -71,6 +72,7 @@ class _Parser:
         self._at = 0
         self._kinds = kinds
         self._entity = entity
+        self._named: list[str] = []  # the fields so far
 
     def whole(self) -> Predicate:
         predicate = self._either()
@@ -79,9 +81,13 @@ class _Parser:
         return predicate
 
     def _either(self) -> Predicate:
+        before = len(self._named)
         parts = [self._both()]
         while self._accept("word", "or"):
             parts.append(self._both())
+        if len(parts) > 1 and len(set(self._named[before:])) > 1:
+            # "Known limitations with Business Central OData"
+            raise bad_request("The 'OR' operator is not supported on distinct fields on an OData filter.")
         return parts[0] if len(parts) == 1 else lambda row: any(part(row) for part in parts)
 
     def _both(self) -> Predicate:
@@ -146,6 +152,7 @@ class _Parser:
     def _kind_of(self, field: str) -> Kind:
         if field not in self._kinds:
             raise unknown_field(field, self._entity)
+        self._named.append(field)
         return self._kinds[field]
 
     def _take(self) -> tuple[str, str]:

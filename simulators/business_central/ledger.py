@@ -11,8 +11,8 @@ from decimal import Decimal
 
 from simulators.business_central.data import Company, CustomerEntry, Row
 from simulators.business_central.documents import header_of, line_values, lines_of, money, totals
+from simulators.business_central.entity_set import NO_ID
 from simulators.business_central.odata import Value
-from simulators.business_central.schema import NO_ID
 
 _PERIOD_DAYS = 30
 
@@ -36,6 +36,8 @@ def post_invoice(
     day = posting_date or now.date()
     due = due_date or day + timedelta(days=_PERIOD_DAYS)
     header = header_of(company, customer)
+    if order is not None:
+        header = {name: order.values[name] for name in (*header, "pricesIncludeTax")}
     completed = [line_values(company, header, line) for line in lines]
     sums = totals(completed)
     invoice = company.insert(
@@ -45,7 +47,7 @@ def post_invoice(
         | {
             "number": company.next_number("salesInvoices", "PS-INV"),
             "externalDocumentNumber": external_document_number,
-            "invoiceDate": day,
+            "invoiceDate": order.values["orderDate"] if order else day,
             "postingDate": day,
             "dueDate": due,
             "orderId": order.values["id"] if order else NO_ID,
@@ -62,6 +64,15 @@ def post_invoice(
         _take_from_stock(company, line)
     _enter(company, customer, invoice, day, due)
     return invoice
+
+
+def ship(company: Company, order: Row, now: datetime, share: Decimal = Decimal(1)) -> Row:
+    """Post the shipment of a share of each line of an order, and of nothing else; returns the order."""
+    lines = lines_of(company, order)
+    for line in lines:
+        shipped = _amount(line, "quantity") * share
+        company.change("salesOrderLines", line, {"shippedQuantity": shipped}, now)
+    return company.change("salesOrders", order, {"fullyShipped": share == 1, "status": "Open"}, now)
 
 
 def ship_and_invoice(company: Company, order: Row, now: datetime) -> Row:
@@ -83,9 +94,7 @@ def ship_and_invoice(company: Company, order: Row, now: datetime) -> Row:
         external_document_number=str(order.values["externalDocumentNumber"]),
         order=order,
     )
-    for line in order_lines:
-        company.tables["salesOrderLines"].remove(str(line.values["id"]))
-    company.tables["salesOrders"].remove(str(order.values["id"]))
+    company.take_off(order, was_invoiced=True)
     return invoice
 
 
@@ -135,9 +144,9 @@ def _financial_detail(company: Company, customer: Row, today: date) -> Row:
     values: dict[str, Value] = {
         "id": customer.values["id"],
         "number": customer.values["number"],
-        "balance": _sum(company, customer, entries),
+        "balance": _sum(company, entries),
         "totalSalesExcludingTax": sum((entry.sales_lcy for entry in entries), Decimal(0)),
-        "overdueAmount": _sum(company, customer, [entry for entry in entries if entry.due_date < today]),
+        "overdueAmount": _sum(company, [entry for entry in entries if entry.due_date < today]),
         "lastModifiedDateTime": customer.values["lastModifiedDateTime"],
     }
     return Row(values, customer.etag)
@@ -147,14 +156,14 @@ def _aged(company: Company, customer: Row, today: date) -> Row:
     entries = company.entries.get(str(customer.values["id"]), ())
 
     def between(least: int, most: int) -> Decimal:
-        return _sum(company, customer, [entry for entry in entries if least <= (today - entry.due_date).days <= most])
+        return _sum(company, [entry for entry in entries if least <= (today - entry.due_date).days <= most])
 
     values: dict[str, Value] = {
         "customerId": customer.values["id"],
         "customerNumber": customer.values["number"],
         "name": customer.values["displayName"],
         "currencyCode": company.local_currency,
-        "balanceDue": _sum(company, customer, entries),
+        "balanceDue": _sum(company, entries),
         "currentAmount": between(-10_000_000, 0),
         "period1Label": "1 - 30 days",
         "period1Amount": between(1, _PERIOD_DAYS),
@@ -176,13 +185,14 @@ def in_local_currency(company: Company, amount: Decimal, currency: str) -> Decim
 
 
 def _enter(company: Company, customer: Row, invoice: Row, day: date, due: date) -> None:
-    customer_id, currency = str(customer.values["id"]), str(customer.values["currencyCode"])
+    customer_id, currency = str(customer.values["id"]), str(invoice.values["currencyCode"])
     entry = CustomerEntry(
         str(invoice.values["id"]),
         day,
         due,
         in_local_currency(company, _amount(invoice, "totalAmountExcludingTax"), currency),
         _amount(invoice, "remainingAmount"),
+        currency,
     )
     company.entries[customer_id] = (*company.entries.get(customer_id, ()), entry)
     _recalculate_balance(company, customer_id)
@@ -202,9 +212,8 @@ def _take_from_stock(company: Company, line: Mapping[str, Value]) -> None:
         company.recalculate("items", item, {"inventory": left})
 
 
-def _sum(company: Company, customer: Row, entries: Sequence[CustomerEntry]) -> Decimal:
-    currency = str(customer.values["currencyCode"])
-    return sum((in_local_currency(company, entry.remaining, currency) for entry in entries), Decimal(0))
+def _sum(company: Company, entries: Sequence[CustomerEntry]) -> Decimal:
+    return sum((in_local_currency(company, entry.remaining, entry.currency) for entry in entries), Decimal(0))
 
 
 def _amount(row: Row, name: str) -> Decimal:

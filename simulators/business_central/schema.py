@@ -8,68 +8,9 @@ out.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
-from decimal import Decimal
 
-from simulators.business_central.odata import Kind, Order, Value
-
-NO_ID = "00000000-0000-0000-0000-000000000000"
-NO_DATE = date(1, 1, 1)  # how Business Central spells "no date"
-NO_MOMENT = datetime(1, 1, 1, tzinfo=UTC)
-
-BLANK: Mapping[Kind, Value] = {
-    Kind.GUID: NO_ID,
-    Kind.TEXT: "",
-    Kind.DECIMAL: Decimal(0),
-    Kind.INTEGER: 0,
-    Kind.BOOLEAN: False,
-    Kind.DATE: NO_DATE,
-    Kind.MOMENT: NO_MOMENT,
-    Kind.CHOICE: "_x0020_",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Navigation:
-    """From a row to the rows of `target` whose `link` field holds its id; `many`: a list, else one object or null."""
-
-    target: str
-    link: str
-    many: bool
-
-
-@dataclass(frozen=True, slots=True)
-class EntitySet:
-    """natural_key: the field that people call the record by, unique in its set. parent_key: the field that holds the
-    id of the row it belongs to. order: the default sort order.
-
-    read_only: fields that a client may not write; the key and lastModifiedDateTime are in it anyway.
-    """
-
-    name: str
-    entity: str
-    fields: Mapping[str, Kind]
-    order: tuple[str, ...]
-    key: str = "id"
-    natural_key: str | None = None
-    parent_key: str | None = None
-    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    lengths: Mapping[str, int] = field(default_factory=dict)
-    navigations: Mapping[str, Navigation] = field(default_factory=dict)
-    read_only: frozenset[str] = frozenset()
-    may_be_created: bool = False
-    may_be_changed: bool = False
-
-    @property
-    def sort_order(self) -> Order:
-        """The default order, ended by the key so that it is total."""
-        names = self.order if self.key in self.order else (*self.order, self.key)
-        return tuple((name, False) for name in names)
-
-    def blank(self) -> dict[str, Value]:
-        """All fields with Business Central's spelling of nothing."""
-        return {name: BLANK[kind] for name, kind in self.fields.items()}
+from simulators.business_central.entity_set import EntitySet, Navigation
+from simulators.business_central.odata import Kind
 
 
 def _fields(**names_by_kind: str) -> dict[str, Kind]:
@@ -115,23 +56,41 @@ _DOCUMENT_KINDS = _fields(
 )
 _DOCUMENT_COMPUTED = _names(
     "number customerName totalAmountExcludingTax totalTaxAmount totalAmountIncludingTax fullyShipped status"
-    " remainingAmount orderId orderNumber pricesIncludeTax"
+    " remainingAmount orderId orderNumber billToName billToAddressLine1 billToAddressLine2 billToCity billToCountry"
+    " billToState billToPostCode"
 )
 _ADDRESS = "addressLine1 addressLine2 city state country postalCode phoneNumber email website"
+_OF_ADDRESSES = {"AddressLine1": 100, "AddressLine2": 50, "City": 30, "State": 30, "Country": 10, "PostCode": 20}
 _LENGTHS = {
+    **{f"{side}{part}": length for side in ("sellTo", "shipTo") for part, length in _OF_ADDRESSES.items()},
     "number": 20,
     "displayName": 100,
     "addressLine1": 100,
     "addressLine2": 50,
     "city": 30,
+    "state": 30,
     "postalCode": 20,
     "country": 10,
+    "phoneNumber": 30,
+    "email": 80,
+    "website": 80,
+    "shipToName": 100,
+    "shipToContact": 100,
     "externalDocumentNumber": 35,
+    "customerNumber": 20,
+    "currencyCode": 10,
     "gtin": 14,
     "code": 10,
     "description": 100,
+    "lineObjectNumber": 20,
+    "unitOfMeasureCode": 10,
     "taxRegistrationNumber": 20,
 }
+_CODES = _names(
+    "number code externalDocumentNumber customerNumber billToCustomerNumber currencyCode salespersonCode salesperson"
+    " country postalCode sellToCountry sellToPostCode shipToCountry shipToPostCode itemCategoryCode taxGroupCode"
+    " baseUnitOfMeasureCode lineObjectNumber unitOfMeasureCode taxCode"
+)
 
 COMPANIES = EntitySet(
     "companies",
@@ -162,6 +121,7 @@ _SETS = (
         natural_key="number",
         choices={"type": ("Inventory", "Service", "Non-Inventory")},
         lengths=_LENGTHS,
+        codes=_CODES,
         navigations={"itemVariants": Navigation("itemVariants", "itemId", many=True)},
         read_only=frozenset({"inventory"}),
         may_be_created=True,
@@ -177,6 +137,7 @@ _SETS = (
         order=("itemNumber", "code"),
         parent_key="itemId",
         lengths=_LENGTHS,
+        codes=_CODES,
     ),
     EntitySet(
         "unitsOfMeasure",
@@ -188,6 +149,7 @@ _SETS = (
         order=("code",),
         natural_key="code",
         lengths=_LENGTHS,
+        codes=_CODES,
     ),
     EntitySet(
         "customers",
@@ -208,6 +170,7 @@ _SETS = (
         natural_key="number",
         choices={"type": ("Company", "Person"), "blocked": (" ", "Ship", "Invoice", "All")},
         lengths=_LENGTHS,
+        codes=_CODES,
         navigations={
             # Multiplicity ZeroOrOne in the AL page: the navigation carries the entity's name, not the set's.
             "customerFinancialDetail": Navigation("customerFinancialDetails", "id", many=False),
@@ -251,6 +214,7 @@ _SETS = (
         order=("code",),
         natural_key="code",
         lengths=_LENGTHS,
+        codes=_CODES,
     ),
     EntitySet(
         "salesOrders",
@@ -267,6 +231,7 @@ _SETS = (
         natural_key="number",
         choices={"status": ("Draft", "In Review", "Open")},
         lengths=_LENGTHS,
+        codes=_CODES,
         navigations={"salesOrderLines": Navigation("salesOrderLines", "documentId", many=True)},
         read_only=_DOCUMENT_COMPUTED,
         may_be_created=True,
@@ -287,7 +252,8 @@ _SETS = (
         parent_key="documentId",
         choices=_LINE_CHOICES,
         lengths=_LENGTHS,
-        read_only=_LINE_COMPUTED | {"documentId"},
+        codes=_CODES,
+        read_only=_LINE_COMPUTED,
         may_be_created=True,
         may_be_changed=True,
     ),
@@ -306,6 +272,7 @@ _SETS = (
         natural_key="number",
         choices={"status": (" ", "Draft", "In Review", "Open", "Paid", "Canceled", "Corrective")},
         lengths=_LENGTHS,
+        codes=_CODES,
         navigations={"salesInvoiceLines": Navigation("salesInvoiceLines", "documentId", many=True)},
     ),
     EntitySet(
@@ -322,6 +289,7 @@ _SETS = (
         parent_key="documentId",
         choices=_LINE_CHOICES,
         lengths=_LENGTHS,
+        codes=_CODES,
     ),
     EntitySet(
         "customerPayments",
@@ -340,6 +308,7 @@ _SETS = (
         ),
         order=("lineNumber",),
         lengths=_LENGTHS,
+        codes=_CODES,
     ),
     EntitySet(
         "paymentTerms",
@@ -357,6 +326,7 @@ _SETS = (
         order=("code",),
         natural_key="code",
         lengths=_LENGTHS,
+        codes=_CODES,
     ),
     EntitySet(
         "currencies",
@@ -368,6 +338,19 @@ _SETS = (
         order=("code",),
         natural_key="code",
         lengths=_LENGTHS,
+        codes=_CODES,
+    ),
+    EntitySet(
+        "countriesRegions",
+        "countryRegion",
+        _in_order(
+            "id code displayName addressFormat lastModifiedDateTime",
+            _fields(guid="id", moment="lastModifiedDateTime"),
+        ),
+        order=("code",),
+        natural_key="code",
+        lengths=_LENGTHS,
+        codes=_CODES,
     ),
     EntitySet(
         "companyInformation",

@@ -6,10 +6,10 @@ import random
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from simulators.business_central import documents, ledger
+from simulators.business_central import ledger, orders
 from simulators.business_central.data import Company, Row
+from simulators.business_central.entity_set import NO_ID
 from simulators.business_central.odata import Value
-from simulators.business_central.schema import NO_ID
 
 FIRST_MOMENT = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
 _PER_MOMENT = 7  # so many records share one lastModifiedDateTime: a reader must not lose any at the tie
@@ -25,6 +25,7 @@ _TERMS = (("14D", "Net 14 days", "14D"), ("30D", "Net 30 days", "30D"), ("CM", "
 _PLACES = (("BLUE", "Blue warehouse", "Utrecht"), ("GREEN", "Green warehouse", "Gent"), ("RED", "Red depot", "Köln"))
 _ADJECTIVES = ("Small", "Large", "Light", "Heavy", "Plain", "Round", "Flat", "Tall")
 _NOUNS = ("table", "chair", "lamp", "shelf", "desk", "cabinet", "frame", "bracket", "hinge")
+_COUNTRIES = ("BE", "CH", "CN", "DE", "DK", "ES", "FR", "GB", "IR", "IT", "JP", "NL", "NO", "PL", "SE", "TH", "US")
 _CITIES = (("Utrecht", "NL", "3511 AA"), ("Gent", "BE", "9000"), ("Köln", "DE", "50667"), ("Lyon", "FR", "69001"))
 
 
@@ -44,6 +45,8 @@ def seeded_company(name: str, *, items: int, customers: int, seed: int = 0) -> C
         _add_customer(company, number, rng)
     _post_history(company, rng)
     _take_orders(company)
+    for code in _COUNTRIES:
+        company.insert("countriesRegions", {"code": code, "displayName": code}, FIRST_MOMENT)
     return company
 
 
@@ -151,7 +154,7 @@ def _post_history(company: Company, rng: random.Random) -> None:
 
 def _take_orders(company: Company) -> None:
     items = [item for item in company.tables["items"].rows() if not item.values["blocked"]]
-    customers = [row for row in company.tables["customers"].rows() if row.values["blocked"] != "All"]
+    customers = [row for row in company.tables["customers"].rows() if row.values["blocked"] == "_x0020_"]
     for place, customer in enumerate(customers[::4] if items else ()):
         given: dict[str, Value] = {
             "customerNumber": customer.values["number"],
@@ -160,7 +163,7 @@ def _take_orders(company: Company) -> None:
         number = items[place % len(items)].values["number"]
         line: dict[str, Value] = {"lineType": "Item", "lineObjectNumber": number, "quantity": Decimal(place % 4 + 1)}
         when = datetime(2026, 2, 20, 10, 0, tzinfo=UTC) + timedelta(minutes=place)
-        order = documents.create_order(company, given, [line], when)
+        order = orders.create_order(company, given, [line], when)
         company.change("salesOrders", order, {"status": "Open"}, when)
 
 

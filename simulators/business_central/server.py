@@ -7,24 +7,26 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal, localcontext
 from types import TracebackType
 from typing import Any, Self
 
-from simulators.business_central import ledger, writes
-from simulators.business_central.batch import run_batch
+from simulators.business_central import documents, ledger, orders, writes
+from simulators.business_central.answers import CONTENT_TYPE, error_response
+from simulators.business_central.batch import kind_of_batch, run_batch
 from simulators.business_central.data import Company
 from simulators.business_central.oauth import Tokens
 from simulators.business_central.odata import ODataError, Value
 from simulators.business_central.schema import COMPUTED_SETS, ENTITY_SETS
 from simulators.business_central.seed import seeded_company
-from simulators.business_central.service import CONTENT_TYPE, Service, error_response
+from simulators.business_central.service import Service
 from simulators.clock import Clock, utc_now
 from simulators.exchange import LoggedExchange, Request, Response
 from simulators.faults import Plan
+from simulators.rehearsal import AUTH, READ, WRITE
 from simulators.server import LoopbackServer
 
 TENANT = "7c0dcab7-4d4e-4d50-9b5e-3d9d2b1f5a10"
@@ -105,6 +107,7 @@ class BusinessCentralSimulator:
             clock=clock,
             latency_ms=self.settings.latency_ms,
             compress_over_bytes=compress_over_bytes,
+            kind_of=kind_of,
         )
 
     @classmethod
@@ -174,6 +177,16 @@ class BusinessCentralSimulator:
                 return [dict(row.values) for row in rows]
             return [dict(row.values) for row in self.company.tables[entity_set].in_order(schema.sort_order)[1]]
 
+    def all_orders(self) -> list[tuple[dict[str, Value], list[dict[str, Value]], bool]]:
+        """Every order there ever was with its lines, as it was at last; and whether it was deleted."""
+        with self._lock:
+            company = self.company
+            found = [(row, documents.lines_of(company, row), False) for row in company.tables["salesOrders"].rows()]
+            found += [(gone.order, list(gone.lines), not gone.was_invoiced) for gone in company.left.values()]
+            return [
+                (dict(order.values), [dict(line.values) for line in lines], deleted) for order, lines, deleted in found
+            ]
+
     def get(self, entity_set: str, number: str) -> dict[str, Value]:
         """One record by its number or code. Raises KeyError."""
         with self._lock:
@@ -193,7 +206,7 @@ class BusinessCentralSimulator:
     def delete(self, entity_set: str, number: str) -> None:
         """Take a record away without a trace, whatever refers to it. Raises KeyError."""
         with self._lock:
-            writes.remove(self.company, ENTITY_SETS[entity_set], self.company.get(entity_set, number), self._clock())
+            writes.remove(self.company, ENTITY_SETS[entity_set], self.company.get(entity_set, number))
 
     def add_item(self, number: str, **fields: Any) -> dict[str, Value]:
         """A new item, PCS unless `baseUnitOfMeasureCode` is given."""
@@ -264,6 +277,26 @@ class BusinessCentralSimulator:
             invoice = self.company.get("salesInvoices", invoice_number)
             return dict(ledger.post_payment(self.company, invoice, Decimal(amount), now=self._clock()).values)
 
+    def take_order(self, customer_number: str, lines: Sequence[tuple[str, int | Decimal]]) -> dict[str, Value]:
+        """An order over (item number, quantity) lines that their own people enter; returns the order."""
+        given: list[dict[str, Value]] = [
+            {"lineType": "Item", "lineObjectNumber": number, "quantity": Decimal(quantity)}
+            for number, quantity in lines
+        ]
+        with self._lock:
+            order = orders.create_order(self.company, {"customerNumber": customer_number}, given, self._clock())
+            return dict(order.values)
+
+    def release(self, order_number: str) -> dict[str, Value]:
+        """Release an order: the API calls it `Open`, and its lines are closed to changes."""
+        return self.update("salesOrders", order_number, status="Open")
+
+    def ship(self, order_number: str, share: Decimal = Decimal(1)) -> dict[str, Value]:
+        """Post the shipment of a share of each line; returns the order, which is released by it."""
+        with self._lock:
+            order = self.company.get("salesOrders", order_number)
+            return dict(ledger.ship(self.company, order, self._clock(), share).values)
+
     def ship_and_invoice(self, order_number: str) -> dict[str, Value]:
         """Post an order whole: it disappears from salesOrders; returns its invoice."""
         with self._lock:
@@ -332,6 +365,15 @@ class BusinessCentralSimulator:
         message = f"Too many requests reached. Actual ({len(self._recent) + 1}). Maximum ({limit.requests})."
         problem = ODataError(429, "Application_TooManyRequests", message)
         return error_response(problem, (("Retry-After", str(wait)),))
+
+
+def kind_of(method: str, path: str, headers: Mapping[str, str], body: bytes) -> str:
+    """What a request is, for plans of faults; of the body, what of it has been read."""
+    if path.endswith("/oauth2/v2.0/token"):
+        return AUTH
+    if path.endswith("/$batch"):
+        return kind_of_batch(body)
+    return READ if method in ("GET", "HEAD") else WRITE
 
 
 def _typed(entity_set: str, fields: dict[str, Any]) -> dict[str, Value]:

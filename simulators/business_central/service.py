@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from simulators import json_text
 from simulators.business_central import ledger, writes
+from simulators.business_central.answers import (
+    error_response,
+    odata_response,
+    page_response,
+    row_response,
+    selected,
+    with_parts,
+)
 from simulators.business_central.data import Company, Row, sorted_rows
+from simulators.business_central.entity_set import EntitySet
 from simulators.business_central.filters import compile_filter
 from simulators.business_central.odata import (
     Expand,
@@ -25,11 +34,14 @@ from simulators.business_central.odata import (
     walk,
     write_token,
 )
-from simulators.business_central.schema import COMPANIES, COMPUTED_SETS, ENTITY_SETS, EntitySet
+from simulators.business_central.schema import COMPANIES, COMPUTED_SETS, ENTITY_SETS
 from simulators.exchange import Request, Response
 
+Wanted = Callable[[Row], bool]
+Rows = Callable[[Order | None, Wanted | None], tuple[list[SortKey], list[Row]]]
+"""(order, which of them) -> sort keys and rows, parallel."""
+
 LARGEST_PAGE = 20_000  # operational limits of Business Central online; asking for more is answered with 413
-CONTENT_TYPE = "application/json; odata.metadata=minimal; odata.streaming=true"
 _SEGMENT = re.compile(r"([A-Za-z$][A-Za-z0-9_.$]*)(?:\(([^()]*)\))?")
 
 
@@ -71,7 +83,7 @@ class Service:
             raise ODataError(404, "Internal_CompanyNotFound", "Cannot find the company in the request's address.")
         rest = segments[1:]
         if not rest:
-            return _row_response(200, _company_row(company), f"{base_url}/$metadata#companies/$entity")
+            return row_response(200, _company_row(company), f"{base_url}/$metadata#companies/$entity")
         return _CompanyRequest(self, company, request, query, f"{base_url}/{path}", base_url).answer(rest)
 
     def _list_companies(self, request: Request, segments: Sequence[tuple[str, str | None]], base_url: str) -> Response:
@@ -86,7 +98,7 @@ class Service:
         if query.filter:
             wanted = compile_filter(query.filter, COMPANIES.fields, COMPANIES.entity)
             rows = [row for row in rows if wanted(row.values)]
-        return _page_response([json_text.dump(row.values) for row in rows], f"{base_url}/$metadata#companies")
+        return page_response([json_text.dump(row.values) for row in rows], f"{base_url}/$metadata#companies")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +139,7 @@ class _CompanyRequest:
         if navigation.many and key is None:
             order = target.sort_order
             return self._collection(
-                target, lambda wanted: sorted_rows(related, wanted or order), segments[1:], parent=row
+                target, lambda asked, _: sorted_rows(related, asked or order), segments[1:], parent=row
             )
         if key is not None:
             related = [candidate for candidate in related if candidate.values[target.key] == _guid(key)]
@@ -138,14 +150,14 @@ class _CompanyRequest:
     def _collection(
         self,
         schema: EntitySet,
-        rows: Callable[[Order | None], tuple[list[SortKey], list[Row]]],
+        rows: Rows,
         rest: Sequence[tuple[str, str | None]],
         *,
         parent: Row | None,
     ) -> Response:
         if rest == (("$count", None),):
             wanted = self._wanted(schema)
-            count = sum(1 for row in rows(None)[1] if wanted is None or wanted(row))
+            count = sum(1 for row in rows(None, wanted)[1] if wanted is None or wanted(row))
             return Response(200, str(count).encode(), (("Content-Type", "text/plain"),))
         if rest:
             raise _no_segment(rest[0][0])
@@ -158,16 +170,16 @@ class _CompanyRequest:
             raise _method_not_allowed(self.request.method, schema.name)
         return self._page(schema, rows)
 
-    def _page(self, schema: EntitySet, rows: Callable[[Order | None], tuple[list[SortKey], list[Row]]]) -> Response:
+    def _page(self, schema: EntitySet, rows: Rows) -> Response:
         query = self.query
         for field, _ in query.orderby:
             if field not in schema.fields:
                 raise unknown_field(field, schema.entity)
         chosen = tuple(term for term in query.orderby)
         order = (*chosen, *(term for term in schema.sort_order if term[0] not in {name for name, _ in chosen}))
-        keys, ordered = rows(order)
         size, applied = self._page_size()
         wanted = self._wanted(schema)
+        keys, ordered = rows(order, wanted)
         position = None if query.skiptoken is None else read_token(query.skiptoken, order)
         left = query.top if position is None else position.left
         limit = size if left is None else min(size, left)
@@ -187,7 +199,7 @@ class _CompanyRequest:
         count = None
         if query.wants_count:
             count = len(ordered) if wanted is None else sum(1 for row in ordered if wanted(row))
-        return _page_response(
+        return page_response(
             self._texts(schema, page),
             f"{self.base_url}/$metadata#companies({self.company.id})/{schema.name}",
             count=count,
@@ -226,7 +238,7 @@ class _CompanyRequest:
         context = f"{self.base_url}/$metadata#companies({self.company.id})/{schema.name}/$entity"
         text = self._texts(schema, [row])[0]
         body = f'{{"@odata.context":{json_text.dump(context)},{text[1:]}'
-        return _json(status, body, (("ETag", row.etag), *headers))
+        return odata_response(status, body, (("ETag", row.etag), *headers))
 
     def _texts(self, schema: EntitySet, rows: Sequence[Row]) -> list[str]:
         select, expand = self.query.select, self.query.expand
@@ -238,7 +250,7 @@ class _CompanyRequest:
             return [row.text for row in rows]
         related = {item: self._related_by_row(schema, rows, item) for item in expand}
         return [
-            _with_parts(_selected(row, select), {item.name: texts[place] for item, texts in related.items()})
+            with_parts(selected(row, select), {item.name: texts[place] for item, texts in related.items()})
             for place, row in enumerate(rows)
         ]
 
@@ -249,33 +261,33 @@ class _CompanyRequest:
         _check_fields(target, item.select)
         found: list[list[Row]]
         if target.name in COMPUTED_SETS:
-            by_link = {row.values[navigation.link]: row for row in self._all_rows(target)(None)[1]}
+            by_link = {row.values[navigation.link]: row for row in self._all_rows(target)(None, None)[1]}
             found = [[by_link[row.values["id"]]] if row.values["id"] in by_link else [] for row in rows]
         else:
             found = [self._related(schema, row, item.name) for row in rows]
         if navigation.many:
-            return ["[" + ",".join(_selected(child, item.select) for child in children) + "]" for children in found]
-        return [_selected(children[0], item.select) if children else "null" for children in found]
+            return ["[" + ",".join(selected(child, item.select) for child in children) + "]" for children in found]
+        return [selected(children[0], item.select) if children else "null" for children in found]
 
     def _related(self, schema: EntitySet, row: Row, name: str) -> list[Row]:
         navigation = schema.navigations[name]
         target = ENTITY_SETS[navigation.target]
         if target.name in COMPUTED_SETS:
-            rows = self._all_rows(target)(None)[1]
+            rows = self._all_rows(target)(None, None)[1]
             return [other for other in rows if other.values[navigation.link] == row.values["id"]]
         children = self.company.tables[target.name].children(str(row.values["id"]))
         return sorted_rows(children, target.sort_order)[1]
 
-    def _all_rows(self, schema: EntitySet) -> Callable[[Order | None], tuple[list[SortKey], list[Row]]]:
+    def _all_rows(self, schema: EntitySet) -> Rows:
         if schema.name in COMPUTED_SETS:
             rows = ledger.computed_rows(self.company, schema.name, self.request.received_at.date())
-            return lambda order: sorted_rows(rows, order or schema.sort_order)
+            return lambda order, _: sorted_rows(rows, order or schema.sort_order)
         table = self.company.tables[schema.name]
-        return lambda order: table.in_order(order or schema.sort_order)
+        return lambda order, wanted: table.in_order(order or schema.sort_order, wanted)
 
     def _get_row(self, schema: EntitySet, key: str) -> Row:
         if schema.name in COMPUTED_SETS:
-            found = [row for row in self._all_rows(schema)(None)[1] if row.values[schema.key] == key]
+            found = [row for row in self._all_rows(schema)(None, None)[1] if row.values[schema.key] == key]
             row = found[0] if found else None
         else:
             row = self.company.tables[schema.name].find(key)
@@ -283,7 +295,7 @@ class _CompanyRequest:
             raise _no_row(schema, key)
         return row
 
-    def _wanted(self, schema: EntitySet) -> Callable[[Row], bool] | None:
+    def _wanted(self, schema: EntitySet) -> Wanted | None:
         if self.query.filter is None:
             return None
         matches = compile_filter(self.query.filter, schema.fields, schema.entity)
@@ -307,48 +319,6 @@ class _CompanyRequest:
         ]
         options = "&".join(["aid=FIN", *(part for part in kept if part != "aid=FIN"), f"$skiptoken={token}"])
         return f"{self.url}?{options}"
-
-
-def error_response(problem: ODataError, headers: tuple[tuple[str, str], ...] = ()) -> Response:
-    """Business Central's error JSON; each message ends in a correlation id of its own."""
-    message = f"{problem.message}  CorrelationId:  {uuid.uuid4()}."
-    body = json_text.dump({"error": {"code": problem.code, "message": message}})
-    return _json(problem.status, body, headers)
-
-
-def _json(status: int, body: str, headers: tuple[tuple[str, str], ...] = ()) -> Response:
-    return Response(status, body.encode(), (("Content-Type", CONTENT_TYPE), ("OData-Version", "4.0"), *headers))
-
-
-def _row_response(status: int, row: Row, context: str) -> Response:
-    return _json(status, json_text.dump({"@odata.context": context, **row.values}))
-
-
-def _page_response(
-    texts: Sequence[str],
-    context: str,
-    *,
-    count: int | None = None,
-    next_link: str | None = None,
-    headers: tuple[tuple[str, str], ...] = (),
-) -> Response:
-    head = f'{{"@odata.context":{json_text.dump(context)}'
-    if count is not None:
-        head += f',"@odata.count":{count}'
-    tail = "" if next_link is None else f',"@odata.nextLink":{json_text.dump(next_link)}'
-    return _json(200, f'{head},"value":[{",".join(texts)}]{tail}}}', headers)
-
-
-def _selected(row: Row, select: tuple[str, ...] | None) -> str:
-    if select is None:
-        return row.text
-    values: Mapping[str, object] = {"@odata.etag": row.etag, **{name: row.values[name] for name in select}}
-    return json_text.dump(values)
-
-
-def _with_parts(text: str, parts: Mapping[str, str]) -> str:
-    """The row's JSON object with further members that are JSON already."""
-    return text[:-1] + "".join(f",{json_text.dump(name)}:{part}" for name, part in parts.items()) + "}"
 
 
 def _check_fields(schema: EntitySet, names: tuple[str, ...] | None) -> None:

@@ -9,14 +9,20 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from simulators.business_central import documents
+from simulators.business_central import orders
 from simulators.business_central.data import Company, Row
+from simulators.business_central.documents import refused
+from simulators.business_central.entity_set import NO_ID, EntitySet
 from simulators.business_central.odata import Kind, ODataError, Value, choice_name
-from simulators.business_central.schema import ENTITY_SETS, NO_ID, EntitySet
+from simulators.business_central.schema import ENTITY_SETS
 
 _NEVER_WRITABLE = frozenset({"id", "lastModifiedDateTime"})
 _MOST_INTEGER_DIGITS = 15  # 999,999,999,999,999.99 is the largest amount of an AL Decimal field
 _PREFIXES = {"items": "I", "customers": "C"}
+_COUNTRIES = {"country": "Country/Region Code of table Customer"} | {
+    f"{side}Country": f"{caption}-to Country/Region Code of table Sales Header"
+    for side, caption in (("sellTo", "Sell"), ("shipTo", "Ship"))
+}
 
 
 def read_values(schema: EntitySet, payload: object) -> dict[str, Value]:
@@ -54,15 +60,15 @@ def read_value(schema: EntitySet, name: str, given: Any) -> Value:
         return schema.blank()[name]
     match kind:
         case Kind.TEXT if isinstance(given, str):
-            longest = schema.lengths.get(name, 250)
-            if len(given) > longest:
+            longest, length = schema.lengths.get(name, 250), _utf16_length(given)
+            if length > longest:
                 raise ODataError(
                     400,
                     "Application_StringExceededLength",
-                    f"The length of the string is {len(given)}, but it must be less than or equal to {longest}"
+                    f"The length of the string is {length}, but it must be less than or equal to {longest}"
                     f" characters. Value: {given}",
                 )
-            return given
+            return given.strip().upper() if name in schema.codes else given
         case Kind.CHOICE if isinstance(given, str):
             names = {choice_name(caption): caption for caption in schema.choices[name]}
             spelled = given if given in names else choice_name(given)
@@ -104,18 +110,16 @@ def create(company: Company, schema: EntitySet, payload: Any, now: datetime, *, 
     if not schema.may_be_created:
         raise _not_allowed("POST", schema)
     values = read_values(schema, payload)
-    lines = nested_lines(schema, payload)
+    lines = nested_lines(schema, payload) if schema.navigations else []
+    _check_references(company, values)
     match schema.name:
         case "salesOrders":
-            _check_references(company, values)
-            return documents.create_order(company, values, lines, now)
+            return orders.create_order(company, values, lines, now)
         case "salesOrderLines":
-            if parent is None:
-                raise ODataError(400, "Application_DialogException", "You must specify a document id to get the lines.")
-            completed = documents.line_values(company, parent.values, values)
-            line = documents.add_line(company, parent, completed, now)
-            documents.with_totals(company, parent, now)
-            return line
+            order = parent or orders.parent_of(company, values)
+            if values.get("documentId", order.values["id"]) != order.values["id"]:
+                raise refused('The value for "documentId" cannot be modified.')
+            return orders.add_line(company, order, values, now)
         case _:
             return _create_master_record(company, schema, values, now)
 
@@ -124,25 +128,22 @@ def update(company: Company, schema: EntitySet, row: Row, payload: object, now: 
     """PATCH of a row whose version has been checked. Raises ODataError (400, 405)."""
     if not schema.may_be_changed:
         raise _not_allowed("PATCH", schema)
+    if isinstance(payload, dict) and payload.keys() & schema.navigations.keys():
+        # "Known limitations with Business Central OData": no deep patching
+        raise ODataError(400, "BadRequest", "Nested resources cannot be changed with the resource they belong to.")
     values = read_values(schema, payload)
+    _check_references(company, values)
+    if schema.name == "salesOrders":
+        return orders.change_order(company, row, values, now)
     if schema.name == "salesOrderLines":
-        order = company.tables["salesOrders"].find(str(row.values["documentId"]))
-        if order is None:
-            raise KeyError(f"line {row.values['id']} has lost its order")
-        writable = {"quantity", "unitPrice", "discountPercent", "lineType", "lineObjectNumber", "description"}
-        merged = {name: row.values[name] for name in writable} | {
-            "unitOfMeasureCode": row.values["unitOfMeasureCode"],
-            **values,
-        }
-        line = company.change(schema.name, row, documents.line_values(company, order.values, merged), now)
-        documents.with_totals(company, order, now)
-        return line
+        return orders.change_line(company, row, values, now)
     number = values.get(schema.natural_key or "")
     if number == "":
-        raise ODataError(400, "Application_DialogException", f"A {schema.natural_key} must be provided.")
+        raise refused(f"A {schema.natural_key} must be provided.")
     if number and number != row.values[schema.natural_key or ""]:
         _refuse_taken(company, schema, str(number))
-    _check_references(company, values)
+    if schema.name == "customers" and values.get("displayName") == "":
+        raise refused('The blank "displayName" is not allowed.')
     return company.change(schema.name, row, values, now)
 
 
@@ -150,43 +151,56 @@ def delete(company: Company, schema: EntitySet, row: Row, now: datetime) -> None
     """DELETE of a row whose version has been checked; nothing is left behind. Raises ODataError (400, 405)."""
     if not schema.may_be_changed:
         raise _not_allowed("DELETE", schema)
-    row_id = str(row.values["id"])
-    if schema.name == "customers" and any(entry.remaining for entry in company.entries.get(row_id, ())):
-        raise ODataError(
-            400,
-            "Application_DialogException",
-            f"You cannot delete Customer {row.values['number']} because there are one or more open ledger entries.",
-        )
-    remove(company, schema, row, now)
+    if schema.name == "salesOrders":
+        return orders.delete_order(company, row)
+    if schema.name == "salesOrderLines":
+        return orders.delete_line(company, row, now)
+    if schema.name == "customers":
+        _check_customer_may_go(company, row)
+    return remove(company, schema, row)
 
 
-def remove(company: Company, schema: EntitySet, row: Row, now: datetime) -> None:
+def remove(company: Company, schema: EntitySet, row: Row) -> None:
     """Take a row and what belongs to it away, unchecked; there is no tombstone."""
+    if schema.name == "salesOrders":
+        return company.take_off(row, was_invoiced=False)
     row_id = str(row.values["id"])
     for navigation in schema.navigations.values():
         if navigation.many:
             for child in company.tables[navigation.target].children(row_id):
                 company.tables[navigation.target].remove(str(child.values["id"]))
     company.tables[schema.name].remove(row_id)
-    if schema.name == "salesOrderLines":
-        order = company.tables["salesOrders"].find(str(row.values["documentId"]))
-        if order is not None:
-            documents.with_totals(company, order, now)
+    return None
+
+
+def _check_customer_may_go(company: Company, customer: Row) -> None:
+    number, row_id = customer.values["number"], str(customer.values["id"])
+    if any(entry.remaining for entry in company.entries.get(row_id, ())):
+        raise refused(f"You cannot delete Customer {number} because there are one or more open ledger entries.")
+    if any(order.values["customerId"] == row_id for order in company.tables["salesOrders"].rows()):
+        raise refused(
+            f"You cannot delete Customer {number} because there is at least one outstanding Sales Order"
+            " for this customer."
+        )
 
 
 def _create_master_record(company: Company, schema: EntitySet, values: dict[str, Value], now: datetime) -> Row:
     if schema.name == "customers":
         if not values.get("displayName"):
-            raise ODataError(400, "Application_DialogException", 'A "displayName" must be provided.')
+            raise refused('A "displayName" must be provided.')
         values.setdefault("type", "Company")
         values.setdefault("currencyCode", company.local_currency)
     if schema.name == "items":
         values.setdefault("type", "Inventory")
     if values.get("number"):
         _refuse_taken(company, schema, str(values["number"]))
+        if not company.are_numbers_manual:
+            raise refused(
+                "You may not enter numbers manually. If you want to enter numbers manually, please activate Manual Nos."
+                f" in No. Series {_PREFIXES[schema.name]}."
+            )
     else:
         values["number"] = company.next_number(schema.name, _PREFIXES[schema.name])
-    _check_references(company, values)
     return company.insert(schema.name, values, now)
 
 
@@ -218,11 +232,22 @@ def _check_references(company: Company, values: dict[str, Value]) -> None:
             if code_field:
                 values[code_field] = row.values["code"]
         elif code or row_id not in (None, NO_ID):
+            name = table.schema.entity[:1].upper() + table.schema.entity[1:]
+            raise refused(f'The "{code_field if code else id_field}" does not match to a {name}.')
+    for field, caption in _COUNTRIES.items():
+        code = values.get(field)
+        if code and company.tables["countriesRegions"].find_by_natural_key(str(code)) is None:
             raise ODataError(
                 400,
-                "Application_DialogException",
-                f'The "{code_field if code else id_field}" does not match to a {table.schema.entity}.',
+                "Internal_InvalidTableRelation",
+                f"The field {caption} contains a value ({code}) that cannot be found in the related table"
+                " (Country/Region).",
             )
+
+
+def _utf16_length(text: str) -> int:
+    """As .NET and AL count: a character beyond the basic plane (an emoji) is two."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le")) // 2
 
 
 def _read_special(kind: Kind, name: str, given: object) -> Value:
