@@ -88,7 +88,11 @@ def add_line(company: Company, order: Row, given: Values, now: datetime) -> Row:
 
 
 def change_line(company: Company, line: Row, given: Values, now: datetime) -> Row:
-    """Write fields of a line; another item takes its own price and text unless they are given. Raises ODataError."""
+    """Write fields of a line. Raises ODataError (400).
+
+    Another item takes its own price and text, another quantity or unit the item's price (there are no price lists
+    here), unless they are given with it.
+    """
     order = _order_of(company, line)
     changed = {name for name, value in given.items() if value != line.values[name]}
     for name, text in (
@@ -105,7 +109,8 @@ def change_line(company: Company, line: Row, given: Values, now: datetime) -> Ro
         raise wrong_field(f"Quantity must not be less than Quantity Shipped in Sales Line: {_place_of(order, line)}.")
     kept = ["quantity", "lineType", "unitOfMeasureCode", "locationId"]
     if "itemId" not in changed:
-        kept += ["unitPrice", "discountPercent", "lineObjectNumber", "description"]
+        kept += ["lineObjectNumber", "description"]
+        kept += [] if changed & {"quantity", "unitOfMeasureCode"} else ["unitPrice", "discountPercent"]
     elif shipped:
         raise wrong_field(f"Quantity Shipped must be equal to '0' in Sales Line: {_place_of(order, line)}.")
     merged = {name: line.values[name] for name in kept} | dict(given)

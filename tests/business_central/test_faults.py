@@ -12,7 +12,8 @@ import pytest
 from connectors.erp.business_central.client import BusinessCentralClient
 from connectors.erp.business_central.config import BusinessCentralConfig
 from connectors.erp.business_central.connector import BusinessCentral
-from connectors.erp.business_central.streams import SOURCES, ODataStream
+from connectors.erp.business_central.sources import SOURCES
+from connectors.erp.business_central.streams import ODataStream
 from crm_core.errors import (
     AuthenticationFailed,
     ConfigurationFault,

@@ -13,7 +13,7 @@ import pytest
 
 from connectors.envelopes import Page
 from connectors.erp.business_central.connector import BusinessCentral
-from connectors.erp.business_central.streams import LOOK_BACK
+from connectors.erp.business_central.sources import LOOK_BACK
 from connectors.watermark import moment_of, watermark_of
 from crm_core.ids import EntityType
 from simulators.clock import ManualClock

@@ -12,7 +12,7 @@ import pytest
 
 from connectors.envelopes import SourceRecord
 from connectors.erp.business_central.connector import BusinessCentral
-from connectors.erp.business_central.streams import SOURCES
+from connectors.erp.business_central.sources import SOURCES
 from crm_core.errors import ConfigurationFault, MappingFault, RecordNotFound
 from crm_core.ids import EntityType, ExternalId
 from crm_core.model.schema import PartSpec, schema_of

@@ -44,12 +44,13 @@ def test_lines_can_be_added_changed_and_taken_away(client) -> None:
         f"{path}/salesOrderLines", json={"lineType": "Item", "lineObjectNumber": "100002", "quantity": 1}
     )
     assert (added.status_code, added.json()["sequence"]) == (201, 30000)
+    changes = {"quantity": 1, "unitPrice": 10.5, "discountPercent": 10}
     for line in (order["salesOrderLines"][0], added.json()):
         headers = {"If-Match": line["@odata.etag"]}
         if line["sequence"] == 30000:
             assert client.delete(f"salesOrderLines({line['id']})", headers=headers).status_code == 204
         else:
-            client.patch(f"salesOrderLines({line['id']})", json={"quantity": 1}, headers=headers).raise_for_status()
+            client.patch(f"salesOrderLines({line['id']})", json=changes, headers=headers).raise_for_status()
     after = client.get(path).json()
     assert after["totalAmountExcludingTax"] == 9.45
     assert after["@odata.etag"] != order["@odata.etag"]
@@ -66,6 +67,17 @@ def test_a_line_can_be_posted_beside_its_order_that_exists(client) -> None:
     assert "a line already exists" in refusal_of(
         client.post(f"salesOrders({order['id']})/salesOrderLines", json=line | {"sequence": 10000})
     )
+
+
+def test_another_quantity_takes_the_price_of_the_item(client) -> None:
+    """Whoever changes a quantity alone loses the price that was agreed."""
+    order = create(client)
+    line = order["salesOrderLines"][0]
+    changed = client.patch(f"salesOrderLines({line['id']})", json={"quantity": 4}, headers=ANYTHING).json()
+    assert Decimal(str(changed["unitPrice"])) == client.simulator.get("items", "100001")["unitPrice"] != 10.5
+    agreed = {"quantity": 5, "unitPrice": 10.5, "discountPercent": 10}
+    changed = client.patch(f"salesOrderLines({line['id']})", json=agreed, headers=ANYTHING).json()
+    assert {name: changed[name] for name in agreed} == agreed
 
 
 def test_another_item_takes_its_own_text_and_price(client) -> None:

@@ -1,7 +1,8 @@
-"""The way to Business Central: token, company, pages of OData, single records and `$batch`.
+"""The way to Business Central: token, company, pages of OData, single records, writes and `$batch`.
 
 Sources: the API v2.0 reference; "Operational limits for Business Central online" (at most 100 requests in a batch,
-pages of at most 20,000); "Web service performance" (`Data-Access-Intent`).
+pages of at most 20,000); "Web service performance" (`Data-Access-Intent`); "Using OData transactional $batch requests"
+(`Isolation: snapshot`); "Tips for working with the APIs" (`Accept-Language`, `If-Match: *`).
 """
 
 from __future__ import annotations
@@ -12,16 +13,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from threading import Lock
-from typing import TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import quote, urlsplit
+from uuid import UUID
 
 import msgspec
 
 from connectors.erp.business_central.config import BusinessCentralConfig
 from connectors.transport.auth import ClientCredentials
 from connectors.transport.http import Answer, Auth, HttpClient
-from connectors.transport.json_pages import decode
-from connectors.transport.odata import MOST_IN_A_BATCH, BatchRequest, batch, batch_error, read_refusal
+from connectors.transport.json_pages import decode, encode
+from connectors.transport.odata import (
+    EACH_FOR_ITSELF,
+    MOST_IN_A_BATCH,
+    BatchAnswer,
+    BatchRequest,
+    batch,
+    batch_error,
+    if_match,
+    read_refusal,
+)
 from crm_core.clock import Clock, ensure_aware, system_clock
 from crm_core.errors import (
     ConfigurationFault,
@@ -40,6 +51,11 @@ _T = TypeVar("_T")
 
 QUERY_SAFE = "$,:()'=;*"
 """Characters that stay as they are in a query option: OData's own marks, so that logs stay readable."""
+
+ANY_VERSION = "*"
+_IN_ENGLISH: Mapping[str, str] = {"Accept-Language": "en-US"}
+"""Refusals come in the language that is asked for; they are read for the field that they mean."""
+_ALL_OR_NOTHING: Mapping[str, str] = {"Isolation": "snapshot"}
 
 ERROR_ROWS: Mapping[int | str, type[ConnectorError]] = {
     "Internal_EntityWithSameKeyExists": DuplicateRecord,
@@ -130,6 +146,7 @@ class BusinessCentralClient:
             secrets=(secret,),
             sleep=sleep,
         )
+        self._row: _CompanyRow | None = None
         self._company: Company | None = None
         self._payment_terms: Mapping[str, str] | None = None
 
@@ -139,10 +156,17 @@ class BusinessCentralClient:
         self._tokens.close()
 
     @property
+    def company_id(self) -> str:
+        """Of the configured company; asked for once. Raises ConfigurationFault that names the nearest one."""
+        if self._row is None:
+            self._row = self._find_company()
+        return self._row.id
+
+    @property
     def company(self) -> Company:
-        """The configured company; asked for once. Raises ConfigurationFault that names the nearest one."""
+        """The configured company with its currency; asked for once. Raises ConfigurationFault."""
         if self._company is None:
-            row = self._find_company()
+            self._row = row = self._row or self._find_company()
             self._company = Company(row.id, row.name, self._config.company_currency or self._currency_of(row))
         return self._company
 
@@ -152,25 +176,26 @@ class BusinessCentralClient:
         if self._payment_terms is None:
             operation = "GET paymentTerms"
             answer = self._http.get(self.path("paymentTerms", options={"$select": "id,code"}), operation=operation)
-            rows = _decoded(answer.body, _CodeRows, operation).value
+            rows = decoded(answer.body, _CodeRows, operation).value
             self._payment_terms = {row.id: row.code for row in rows}
         return self._payment_terms
 
     def path(self, entity_set: str, key: str | None = None, options: Mapping[str, str] | None = None) -> str:
         """A path below the API's root: a set of the company or one record of it, with its query options."""
-        path = f"companies({quote(self.company.id, safe='-')})/{entity_set}"
+        path = f"companies({quote(self.company_id, safe='-')})/{entity_set}"
         if key is not None:
             path += f"({quote(key, safe='-')})"
         query = "&".join(f"{name}={quote(value, safe=QUERY_SAFE)}" for name, value in (options or {}).items())
         return f"{path}?{query}" if query else path
 
-    def read_page(self, link: str, *, operation: str) -> Answer:
-        """One page of a list. link: of `path`, or of `link_of` (which begins with a slash).
+    def read_page(self, link: str, *, operation: str, page_size: int | None = None) -> Answer:
+        """One page of a list. link: of `path`, or of `link_of` (which begins with a slash). page_size: not ours.
 
         May be answered by a replica that lags a little (`Data-Access-Intent`); a stream's look-back covers that.
         Raises ProtocolViolation when the server refuses the question itself.
         """
-        headers = {"Prefer": f"odata.maxpagesize={self._config.page_size}", "Data-Access-Intent": "ReadOnly"}
+        size = self._config.page_size if page_size is None else page_size
+        headers = {"Prefer": f"odata.maxpagesize={size}", "Data-Access-Intent": "ReadOnly"}
         url = self._http.address(link, relative_to=self._config.api_url) if link.startswith("/") else link
         try:
             return self._http.get(url, operation=operation, headers=headers)
@@ -191,6 +216,63 @@ class BusinessCentralClient:
     def read_one(self, path: str, *, operation: str) -> Answer:
         """One record, always from the primary database. Raises RecordNotFound."""
         return self._http.get(path, operation=operation)
+
+    def find_one(self, entity_set: str, external_id: str, options: Mapping[str, str]) -> dict[str, Any] | None:
+        """One record by id as JSON data, from the primary database; None when it is not there."""
+        operation = f"GET {entity_set}"
+        key = key_of(external_id)
+        if key is None:
+            return None
+        try:
+            answer = self._http.get(self.path(entity_set, key, options), operation=operation)
+        except RecordNotFound:
+            return None
+        found = decode(answer.body, operation=operation)
+        if not isinstance(found, dict) or found.get("id") != key:
+            raise ProtocolViolation("the answer is not the record that was asked for", operation=operation)
+        return found
+
+    def search(self, entity_set: str, condition: str, options: Mapping[str, str]) -> list[dict[str, Any]]:
+        """The first records of a list for which a `$filter` holds, as JSON data, from the primary database."""
+        operation = f"GET {entity_set} (search)"
+        path = self.path(entity_set, options={"$filter": condition, **options})
+        found = decode(self._http.get(path, operation=operation).body, operation=operation)
+        rows = found.get("value") if isinstance(found, dict) else None
+        if not isinstance(rows, list) or not all(isinstance(row, dict) and "id" in row for row in rows):
+            raise ProtocolViolation("no list of records under 'value'", operation=operation)
+        return rows
+
+    def write(
+        self,
+        method: Literal["POST", "PATCH", "DELETE"],
+        path: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        operation: str,
+        version: str | None = None,
+    ) -> Answer:
+        """One write, sent once. version: the ETag that must hold (or ANY_VERSION), for PATCH and DELETE."""
+        headers = {**_IN_ENGLISH, **({} if version is None else if_match(version))}
+        body = None
+        if payload is not None:
+            body, headers["Content-Type"] = encode(payload), "application/json"
+        return self._http.call(method, path, operation=operation, headers=headers, body=body)
+
+    def write_together(
+        self, requests: Sequence[BatchRequest], *, operation: str, is_one_transaction: bool = False
+    ) -> list[BatchAnswer | ConnectorError]:
+        """Writes in one call, sent once; what was refused, or got no answer, is an error in its place.
+
+        is_one_transaction: all or nothing, and the first refusal is the last answer; else each for itself.
+        """
+        headers = {**_IN_ENGLISH, **(_ALL_OR_NOTHING if is_one_transaction else EACH_FOR_ITSELF)}
+        answers = batch(self._http, requests, operation=operation, headers=headers)
+        return [
+            answer
+            if isinstance(answer, OutcomeUnknown) or answer.is_accepted
+            else batch_error(answer, request, operation=operation, now=time.time(), rows=ERROR_ROWS)
+            for request, answer in zip(requests, answers, strict=True)
+        ]
 
     def read_many(self, paths: Sequence[str], *, operation: str) -> list[bytes | ConnectorError]:
         """The bodies of many GETs by way of `$batch`, in their order; what was refused is an error in its place."""
@@ -222,7 +304,7 @@ class BusinessCentralClient:
                 f"there is no environment {self._config.environment!r} of tenant {self._config.tenant!r} "
                 f"at {self._config.base_url}: {error.message}"
             ) from error
-        rows = _decoded(answer.body, _CompanyRows, operation).value
+        rows = decoded(answer.body, _CompanyRows, operation).value
         wanted = self._config.company.casefold()
         for field in ("id", "name", "display_name"):
             for row in rows:
@@ -236,7 +318,7 @@ class BusinessCentralClient:
     def _currency_of(self, row: _CompanyRow) -> str:
         operation = "GET companyInformation"
         path = f"companies({quote(row.id, safe='-')})/companyInformation"
-        rows = _decoded(self._http.get(path, operation=operation).body, _InformationRows, operation).value
+        rows = decoded(self._http.get(path, operation=operation).body, _InformationRows, operation).value
         currency = rows[0].currency_code if rows else ""
         if not currency:
             raise ConfigurationFault(
@@ -245,7 +327,16 @@ class BusinessCentralClient:
         return currency
 
 
-def _decoded(body: bytes, kind: type[_T], operation: str) -> _T:
+def key_of(external_id: str) -> str | None:
+    """An id as it may stand in an address or a filter; None for what is none of Business Central's."""
+    try:
+        return str(UUID(external_id))
+    except ValueError:
+        return None
+
+
+def decoded(body: bytes, kind: type[_T], operation: str) -> _T:
+    """An answer as a struct. Raises ProtocolViolation."""
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:

@@ -8,8 +8,13 @@ from typing import ClassVar, Self
 from connectors.config import ConnectionConfig
 from connectors.erp.business_central.client import BusinessCentralClient
 from connectors.erp.business_central.config import BusinessCentralConfig
-from connectors.erp.business_central.streams import SOURCES, ODataStream, source_of
+from connectors.erp.business_central.customer_sink import CustomerSink
+from connectors.erp.business_central.order_sink import OrderSink
+from connectors.erp.business_central.sinks import SINKS
+from connectors.erp.business_central.sources import SOURCES, source_of
+from connectors.erp.business_central.streams import ODataStream
 from connectors.ports import Manifest
+from connectors.sinks import Sink
 from crm_core.errors import ConfigurationFault, did_you_mean
 from crm_core.ids import EntityType
 
@@ -23,6 +28,7 @@ class BusinessCentral:
         category="erp",
         config=BusinessCentralConfig,
         streams={entity: source.spec for entity, source in SOURCES.items()},
+        sinks=SINKS,
         docs="docs/connectors/business_central.md",
         limits="6,000 requests in 5 minutes and 5 at a time per user; pages of at most 20,000; 100 requests in a batch",
         vendor_words={
@@ -54,6 +60,14 @@ class BusinessCentral:
     def check(self) -> None:
         """Finds the company and its currency: proves address, environment, credentials and rights."""
         _ = self._client.company
+
+    def sink(self, entity: EntityType) -> Sink:
+        """The sink of an entity. Raises ConfigurationFault for one that it does not have."""
+        if entity is EntityType.ORDER:
+            return OrderSink(self._client)
+        if entity is EntityType.ACCOUNT:
+            return CustomerSink(self._client)
+        raise ConfigurationFault(f"business_central has no sink {entity.value!r}{did_you_mean(entity.value, SINKS)}")
 
     def stream(self, entity: EntityType) -> ODataStream:
         """The stream of an entity. Raises ConfigurationFault for one that API v2.0 does not have."""

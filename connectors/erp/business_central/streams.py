@@ -1,4 +1,7 @@
-"""The streams: which list each one reads, how it asks, what it adds to a payload."""
+"""The streams: how a list is read from end to end or from a watermark on, and what is added to a payload.
+
+Which lists there are stands in `sources.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,162 +9,57 @@ import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from datetime import UTC, datetime
 
 import msgspec
 
 from connectors.envelopes import Page, SourceRecord
 from connectors.erp.business_central import records
-from connectors.erp.business_central.client import BusinessCentralClient
-from connectors.ports import Replication, Shape, StreamSpec
+from connectors.erp.business_central.client import BusinessCentralClient, decoded, key_of
+from connectors.erp.business_central.sources import LOOK_BACK, Source
+from connectors.ports import Replication
 from connectors.transport.http import Answer
 from connectors.transport.json_pages import decode, encode, page_reader
 from connectors.transport.odata import NEXT_LINK, literal
 from connectors.transport.paging import LoopGuard
 from connectors.watermark import Granularity, moment_of, reading_begins, watermark_of
 from crm_core.errors import ConnectorError, ProtocolViolation, RecordNotFound
-from crm_core.ids import EntityType, ExternalId
+from crm_core.ids import ExternalId
 
 log = logging.getLogger("counterfoil.business_central")
 
 MODIFIED = "lastModifiedDateTime"
-LOOK_BACK = timedelta(minutes=10)
-"""A change is stamped when it is written and seen when its transaction ends, which the service allows 8 to 10 minutes
-("Operational limits"); a replica lags a little more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One stream as data.
-
-    is_selected: only the fields of the shape are asked for, because the record has calculated fields beside them, which
-    would change the payload of records that did not change. expand: navigations read with each record. condition: a
-    `$filter` that always holds. also: `$filter` of a second part of an incremental read, for changes that do not move
-    the modification time. first: a record of our own in front of all others. has_*: what is added to each payload.
-    """
-
-    entity_set: str
-    shape: Shape
-    replication: Replication
-    is_selected: bool = False
-    expand: tuple[str, ...] = ()
-    condition: str | None = None
-    also: str | None = None
-    first: SourceRecord | None = None
-    has_currency: bool = False
-    has_payment_terms: bool = False
-    has_itself: bool = False
-    has_warehouse: bool = False
-    has_as_of: bool = False
-    lists_everything: bool = True
-    note: str = ""
-
-    @property
-    def spec(self) -> StreamSpec:
-        """What the manifest says of it."""
-        is_incremental = self.replication is Replication.INCREMENTAL
-        return StreamSpec(
-            self.replication,
-            self.shape,
-            look_back=LOOK_BACK if is_incremental else timedelta(0),
-            lists_everything=self.lists_everything,
-            note=self.note,
-        )
-
-
-COMPANY_TOTAL = SourceRecord(
-    ExternalId(records.COMPANY_TOTAL),
-    encode(
-        {
-            "id": records.COMPANY_TOTAL,
-            "code": f"({records.COMPANY_TOTAL.upper()})",
-            "displayName": "All locations of the company",
-        }
-    ),
-)
-
-SOURCES: Mapping[EntityType, Source] = {
-    EntityType.UNIT_GROUP: Source(
-        "unitsOfMeasure",
-        records.UNIT_OF_MEASURE,
-        Replication.INCREMENTAL,
-        has_itself=True,
-        note="v2.0 tells codes without conversions: each unit is a group of its own; conversions are the integrator's",
-    ),
-    EntityType.PRODUCT: Source(
-        "items",
-        records.ITEM,
-        Replication.INCREMENTAL,
-        is_selected=True,
-        has_currency=True,
-        note="v2.0 has no price lists: the price of the item card is the list price, in the company's currency",
-    ),
-    EntityType.WAREHOUSE: Source(
-        "locations",
-        records.LOCATION,
-        Replication.INCREMENTAL,
-        first=COMPANY_TOTAL,
-        note="and one more, (COMPANY-TOTAL), that stands for all locations together and holds the stock",
-    ),
-    EntityType.STOCK_LEVEL: Source(
-        "items",
-        records.ITEM_STOCK,
-        Replication.FULL,
-        is_selected=True,
-        condition="type eq 'Inventory'",
-        has_warehouse=True,
-        has_as_of=True,
-        note="v2.0 tells one number per item for the whole company; a calculated field, so always read in full",
-    ),
-    EntityType.ACCOUNT: Source(
-        "customers",
-        records.CUSTOMER,
-        Replication.INCREMENTAL,
-        is_selected=True,
-        has_currency=True,
-        has_payment_terms=True,
-        has_itself=True,
-        note="one address per customer; ship-to addresses and contact persons are not read",
-    ),
-    EntityType.CREDIT: Source(
-        "customers",
-        records.CUSTOMER_CREDIT,
-        Replication.FULL,
-        is_selected=True,
-        expand=("customerFinancialDetail", "agedAccountsReceivable"),
-        has_currency=True,
-        has_as_of=True,
-        note="postings do not move a customer's modification time, so always read in full; amounts in company currency",
-    ),
-    EntityType.ORDER: Source(
-        "salesOrders",
-        records.SALES_ORDER,
-        Replication.INCREMENTAL,
-        expand=("salesOrderLines",),
-        has_currency=True,
-        has_payment_terms=True,
-        lists_everything=False,
-        note="an order that is invoiced completely leaves the list, so that absence does not mean deletion",
-    ),
-    EntityType.INVOICE: Source(
-        "salesInvoices",
-        records.SALES_INVOICE,
-        Replication.INCREMENTAL,
-        expand=("salesInvoiceLines",),
-        also="status eq 'Open'",
-        has_currency=True,
-        note="what is left to pay is calculated, so each read takes the open invoices too; credit memos are not read",
-    ),
-}
+_LARGEST_PAGE = 20_000  # "Operational limits": for a list of ids
 
 
 class ResumeToken(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Where a read goes on: a link on our host, the parts that follow it, and the watermark to give at the end."""
+    """Where a read goes on: a link on our host, the parts that follow it, and the watermark to give at the end.
+
+    is_ending: the link is that of the last part, which tells what came to its end.
+    """
 
     link: str
     later: tuple[str, ...] = ()
     watermark: str | None = None
+    is_ending: bool = False
+
+
+class _Ending(msgspec.Struct, rename="camel"):
+    order_id: str
+
+
+class _Endings(msgspec.Struct):
+    value: list[_Ending]
+    next_link: str | None = msgspec.field(default=None, name=NEXT_LINK)
+
+
+class _Listed(msgspec.Struct):
+    id: str
+
+
+class _ListedPage(msgspec.Struct):
+    value: list[_Listed]
+    next_link: str | None = msgspec.field(default=None, name=NEXT_LINK)
 
 
 class _Terms(msgspec.Struct):
@@ -227,25 +125,36 @@ class ODataStream:
         token = self._beginning(since) if resume is None else _token_of(resume, self._operation)
         ahead = [source.first] if resume is None and source.first is not None else []
         guard = LoopGuard(self._operation)
+        listed: frozenset[str] | None = None
         while True:
             guard.see_link(token.link)
             answer = client.read_page(token.link, operation=self._operation)
-            cut = self._reader(answer.body, operation=self._operation)
-            guard.see_records(cut.records)
-            for note in cut.notes:
-                log.warning("%s: %s", self._operation, note)
+            if token.is_ending:
+                endings = decoded(answer.body, _Endings, self._operation)
+                ended = {ending.order_id for ending in endings.value}
+                # Asked for after the page and once: what ends later comes with the next read.
+                listed = self._listed() if ended and listed is None else listed
+                page = Page([], finished=[ExternalId(one) for one in sorted(ended - (listed or frozenset()))])
+                next_link = endings.next_link
+            else:
+                cut = self._reader(answer.body, operation=self._operation)
+                guard.see_records(cut.records)
+                for note in cut.notes:
+                    log.warning("%s: %s", self._operation, note)
+                page = Page([*ahead, *self._additions(answer).to(cut.records)], unreadable=cut.unreadable)
+                next_link = cut.next_link
             following: ResumeToken | None = None
-            if cut.next_link is not None:
-                following = msgspec.structs.replace(token, link=client.link_of(cut.next_link, answer))
+            if next_link is not None:
+                following = msgspec.structs.replace(token, link=client.link_of(next_link, answer))
             elif token.later:
-                following = msgspec.structs.replace(token, link=token.later[0], later=token.later[1:])
+                is_ending = source.ending is not None and len(token.later) == 1
+                following = ResumeToken(token.later[0], token.later[1:], token.watermark, is_ending)
                 # The next part may well hold the same records again.
                 guard = LoopGuard(self._operation)
-            yield Page(
-                records=[*ahead, *self._additions(answer).to(cut.records)],
+            yield replace(
+                page,
                 watermark=token.watermark if following is None else None,
                 resume=None if following is None else msgspec.json.encode(following).decode(),
-                unreadable=cut.unreadable,
             )
             if following is None:
                 return
@@ -271,11 +180,32 @@ class ODataStream:
             return ResumeToken(self._list_link(source.condition))
         newest = self._newest(since)
         if since is None:
-            return ResumeToken(self._list_link(source.condition), watermark=newest)
+            return ResumeToken(self._list_link(source.condition), self._ending_link(), newest)
         begin = reading_begins(since, LOOK_BACK, Granularity.MICROSECOND)
         changed = f"{MODIFIED} ge {literal(_floor_to_milliseconds(begin))}"
-        later = () if source.also is None else (self._list_link(source.also),)
-        return ResumeToken(self._list_link(changed, order_by=MODIFIED), later, newest)
+        also = () if source.also is None else (self._list_link(source.also),)
+        return ResumeToken(self._list_link(changed, order_by=MODIFIED), also + self._ending_link(changed), newest)
+
+    def _ending_link(self, changed: str | None = None) -> tuple[str, ...]:
+        """The part that tells what came to its end: all that ever did, or since a moment."""
+        if self._source.ending is None:
+            return ()
+        condition = "orderNumber ne ''" + (f" and {changed}" if changed is not None else "")
+        return (self._client.path(self._source.ending, options={"$select": "id,orderId", "$filter": condition}),)
+
+    def _listed(self) -> frozenset[str]:
+        """The ids of all records of the list as it is now."""
+        operation = f"{self._operation} (ids)"
+        link: str | None = self._client.path(self._source.entity_set, options={"$select": "id"})
+        guard = LoopGuard(operation)
+        found: set[str] = set()
+        while link is not None:
+            guard.see_link(link)
+            answer = self._client.read_page(link, operation=operation, page_size=_LARGEST_PAGE)
+            page = decoded(answer.body, _ListedPage, operation)
+            found.update(row.id for row in page.value)
+            link = None if page.next_link is None else self._client.link_of(page.next_link, answer)
+        return frozenset(found)
 
     def _list_link(self, condition: str | None, *, order_by: str | None = None) -> str:
         options = dict(self._shape_options)
@@ -305,10 +235,9 @@ class ODataStream:
         return newest if since is None else max(since, newest)
 
     def _path_of(self, external_id: str) -> str:
-        try:
-            key = str(UUID(external_id))
-        except ValueError:
-            raise RecordNotFound(f"{external_id!r} is no id of Business Central", operation=self._operation) from None
+        key = key_of(external_id)
+        if key is None:
+            raise RecordNotFound(f"{external_id!r} is no id of Business Central", operation=self._operation)
         return self._client.path(self._source.entity_set, key, self._shape_options)
 
     def _record_of(self, body: bytes, additions: Additions) -> SourceRecord:
@@ -339,14 +268,6 @@ class ODataStream:
             members.append(_member(records.AS_OF, literal(self._client.moment_of(answer))))
         terms = self._client.payment_terms if source.has_payment_terms else None
         return Additions(b",".join(members), terms, is_without_etag=source.has_as_of)
-
-
-def source_of(entity: EntityType, *, are_credit_periods_read: bool) -> Source:
-    """The source of an entity. Raises KeyError for one that has none."""
-    source = SOURCES[entity]
-    if entity is EntityType.CREDIT and not are_credit_periods_read:
-        return replace(source, expand=source.expand[:1])
-    return source
 
 
 def _expanded(navigation: str, shape: object) -> str:
