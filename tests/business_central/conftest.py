@@ -10,6 +10,8 @@ import pytest
 
 from connectors.erp.business_central.config import BusinessCentralConfig
 from connectors.erp.business_central.connector import BusinessCentral
+from connectors.erp.business_central.order_sink import OrderSink
+from crm_core.ids import EntityType
 from simulators.business_central.server import BusinessCentralSimulator, Settings
 from simulators.clock import ManualClock
 from simulators.exchange import Request, Response
@@ -65,3 +67,10 @@ def config_of(simulator: BusinessCentralSimulator, **changes: Any) -> BusinessCe
 def connection(simulator: Simulator) -> Iterator[BusinessCentral]:
     with BusinessCentral(config_of(simulator)) as opened:
         yield opened
+
+
+@pytest.fixture
+def sink(connection: BusinessCentral) -> OrderSink:
+    found = connection.sink(EntityType.ORDER)
+    assert isinstance(found, OrderSink)
+    return found

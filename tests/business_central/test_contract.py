@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from connectors.erp.business_central import records
+from connectors.erp.business_central import customer_sink, order_lines, order_sink, records
 from connectors.ports import Shape
 
 CONTRACT = Path(__file__).resolve().parents[3] / "shared" / "contracts" / "business-central" / "BCOAS1.0.yaml"
@@ -74,6 +74,34 @@ def test_fields_and_types_are_those_of_the_contract(
         if name in known:
             told = WORDS[known[name]["type"], known[name].get("format")]
             assert word == ("date" if name in DATES_IN_V2 else told), name
+
+
+PARTS = {f"{party}{field}" for party in ("sellTo", "shipTo") for field in ("City", "Country", "State", "PostCode")}
+PARTLY_OURS = {"paymentTermsCode", "sellToAddressLines", "shipToAddressLines", "addressLines"}
+"""What a sink takes and turns into theirs: `paymentTermsId`, `...AddressLine1` and `...AddressLine2`."""
+OTHERWISE_IN_V2 = {"website": "text(255)", "taxCode": "text(20)"}
+"""Of other lengths in v2.0: the home page grew, the tax code is that of a tax group or VAT product posting group."""
+
+SINK_CASES: list[tuple[str, Shape, set[str]]] = [
+    ("salesOrder", order_sink.ORDER, PARTS | {"postingDate"}),
+    ("salesOrderLine", order_lines.LINE, {"itemVariantId", "locationId", "unitOfMeasureCode"}),
+    ("customer", customer_sink.CUSTOMER, {"salespersonCode"}),
+    ("postaladdresstype", customer_sink.ADDRESS, {"country"}),
+]
+
+
+@pytest.mark.parametrize(("schema", "shape", "new"), SINK_CASES, ids=[case[0] for case in SINK_CASES])
+def test_what_is_written_has_the_names_and_lengths_of_the_contract(
+    schemas: dict[str, Any], schema: str, shape: Shape, new: set[str]
+) -> None:
+    """A longer text would be refused over there, after the order was promised."""
+    known = schemas[schema]["properties"]
+    plain = {name: word for name, word in shape.items() if isinstance(word, str) and name not in PARTLY_OURS}
+    assert {name for name in plain if name not in known} == new
+    for name, word in plain.items():
+        most = known.get(name, {}).get("maxLength")
+        if most is not None:
+            assert word == OTHERWISE_IN_V2.get(name, f"text({most})"), name
 
 
 def test_locations_are_those_of_the_al_page() -> None:

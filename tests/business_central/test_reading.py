@@ -78,7 +78,8 @@ def test_a_full_read_lists_every_record_once(
     pages = list(connection.stream(entity).pages(None))
     expected = [row["id"] for row in simulator.rows(SETS[entity])]
     assert ids(pages) == expected
-    assert len(pages) == -(-len(expected) // 10)
+    # the last part of the orders' tells which of them have come to their end
+    assert len(pages) == -(-len(expected) // 10) + (entity is EntityType.ORDER)
     assert all(page.resume is not None and page.watermark is None for page in pages[:-1])
     assert pages[-1].resume is None
     assert not any(page.unreadable for page in pages)

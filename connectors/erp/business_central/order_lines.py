@@ -85,19 +85,16 @@ def pair_lines(wanted: Sequence[Row], there: Sequence[Row]) -> list[Row | None]:
     whose sequence is not known there is the first one of the same item that nobody else is. A line never becomes one
     of another item: that is a line less and another one more.
     """
-    by_sequence = {str(line["sequence"]): line for line in there if _is_told(line)}
-    pairs: list[Row | None] = []
-    for line in wanted:
-        known = by_sequence.get(str(line.get("sequence")))
-        pairs.append(known if known is not None and _has_same_item(line, known) else None)
-    claimed = {known["id"] for known in pairs if known is not None}
+    free = {str(line["sequence"]): line for line in there if _is_told(line)}
+    pairs: list[Row | None] = [None] * len(wanted)
+    for place, line in enumerate(wanted):
+        known = free.get(str(line.get("sequence")))
+        if known is not None and _has_same_item(line, known):
+            pairs[place] = free.pop(str(known["sequence"]))
     for place, line in enumerate(wanted):
         if pairs[place] is None and line.get("itemId") is not None:
-            free = (one for one in by_sequence.values() if one["id"] not in claimed and _has_same_item(line, one))
-            found = next(free, None)
-            if found is not None:
-                pairs[place] = found
-                claimed.add(found["id"])
+            alike = next((sequence for sequence, known in free.items() if _has_same_item(line, known)), None)
+            pairs[place] = None if alike is None else free.pop(alike)
     return pairs
 
 

@@ -73,20 +73,23 @@ def meant(error: ConnectorError, payload: Mapping[str, Any]) -> ConnectorError:
 
 
 def _fields_of(text: str, payload: Mapping[str, Any]) -> tuple[str, ...]:
+    values = [(label, str(value).strip()) for label, value in _leaves(payload, "") if isinstance(value, str)]
     too_long = _TOO_LONG.search(text)
     if too_long is not None:
-        return tuple(place for place, value in _texts_in(payload, "") if value == too_long[1].strip())[:1]
+        return tuple(label for label, value in values if value == too_long[1].strip())[:1]
     unrelated = _UNRELATED.search(text)
     if unrelated is not None:
-        field, said = _CAPTIONS.get(unrelated[1], ""), unrelated[2].casefold()
-        places = [place for place, value in _texts_in(payload, "") if value.casefold() == said]
-        return tuple(place for place in places if place.rpartition(".")[2] == field) or tuple(places[:1] or [field])
-    for pattern, field in _TEXTS:
+        field, said = _CAPTIONS.get(unrelated[1]), unrelated[2].casefold()
+        places = [label for label, value in values if value.casefold() == said]
+        named = [label for label in places if label.rpartition(".")[2] == field]
+        return tuple(named or places or filter(None, [field]))[:1]
+    for pattern, name in _TEXTS:
         if pattern.search(text):
-            return (_placed(field, payload),)
-    named = [_placed(name, payload) for name in _NAMED.findall(text)]
-    known = {place for place, _ in _texts_in(payload, "")} | payload.keys()
-    return tuple(name for name in named if name in known)[:1] or tuple(named[:1])
+            return (_placed(name, payload),)
+    quoted = _NAMED.findall(text)
+    known = {label.rpartition(".")[2] for label, _ in _leaves(payload, "")} | payload.keys()
+    found = [_placed(name, payload) for name in quoted if name in known]
+    return tuple(found or (label for label, value in values if value in quoted))[:1]
 
 
 def _placed(field: str, payload: Mapping[str, Any]) -> str:
@@ -100,13 +103,13 @@ def _placed(field: str, payload: Mapping[str, Any]) -> str:
     return field
 
 
-def _texts_in(value: Any, label: str) -> Iterator[tuple[str, str]]:
-    """Every text of a payload with its label: `city`, `salesOrderLines[1].description`."""
-    if isinstance(value, str):
-        yield label, value.strip()
-    elif isinstance(value, Mapping):
+def _leaves(value: Any, label: str) -> Iterator[tuple[str, Any]]:
+    """Every value of a payload with its label: `city`, `salesOrderLines[1].description`."""
+    if isinstance(value, Mapping):
         for name, item in value.items():
-            yield from _texts_in(item, f"{label}.{name}" if label else name)
+            yield from _leaves(item, f"{label}.{name}" if label else name)
     elif isinstance(value, list):
         for place, item in enumerate(value):
-            yield from _texts_in(item, f"{label}[{place}]")
+            yield from _leaves(item, f"{label}[{place}]")
+    else:
+        yield label, value
