@@ -14,7 +14,7 @@ from simulators.business_central.data import Row
 from simulators.business_central.entity_set import NO_DATE, NO_ID
 from simulators.business_central.odata import Value
 from simulators.business_central.server import BusinessCentralSimulator
-from simulators.rehearsal import Held
+from simulators.rehearsal import Held, Sellable
 from simulators.server import LoopbackServer
 
 ITEMS, CUSTOMERS, WITHOUT_LIMIT = 12, 6, 3
@@ -77,12 +77,14 @@ class Rehearsal:
             "token_url": self.simulator.token_url,
         }
 
-    def sellable(self) -> tuple[Sequence[str], Sequence[str]]:
-        """Customers without a limit or a block, and items that are kept in stock and not blocked."""
+    def sellable(self) -> Sellable:
+        """Customers without a limit or a block, items that are kept in stock and not blocked, the first location."""
         customers, items = self.simulator.rows("customers"), self.simulator.rows("items")
-        return (
+        return Sellable(
             [str(row["id"]) for row in customers if not row["creditLimit"] and row["blocked"] == "_x0020_"],
             [str(row["id"]) for row in items if row["type"] == "Inventory" and not row["blocked"]],
+            self.simulator.company.local_currency,
+            warehouse=str(self.simulator.rows("locations")[0]["id"]),
         )
 
     def ids(self, entity: str) -> set[str]:

@@ -44,12 +44,12 @@ class Office:
 
     def __init__(self, rehearsal: Rehearsal, hub: Hub, save: Callable[[Entity], Saved]) -> None:
         self.rehearsal, self.hub, self.save = rehearsal, hub, save
-        accounts, products = rehearsal.sellable()
+        told = rehearsal.sellable()
         with operations.opened(hub) as session:
-            known = crm_ids_of(session, THEIRS, ACCOUNT, accounts)
-            goods = crm_ids_of(session, THEIRS, PRODUCT, products)
-        self.accounts = [known[one] for one in accounts]
-        self.goods = [goods[one] for one in products[:GOODS]]
+            known = crm_ids_of(session, THEIRS, ACCOUNT, told.accounts)
+            goods = crm_ids_of(session, THEIRS, PRODUCT, told.products)
+        self.accounts = [known[one] for one in told.accounts]
+        self.goods = [goods[one] for one in told.products[:GOODS]]
 
     def order(self, account: CrmId, **changed: Any) -> CrmId:
         """A confirmed order of two lines, saved and queued."""

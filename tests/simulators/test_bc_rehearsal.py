@@ -30,8 +30,9 @@ def test_two_rehearsals_begin_with_the_same_books() -> None:
     for entity in Rehearsal.entities:
         assert first.ids(entity) == second.ids(entity) != set()
     assert first.sellable() == second.sellable()
-    accounts, products = first.sellable()
-    assert (len(accounts), len(products)) == (4, 12)
+    told = first.sellable()
+    assert (len(told.accounts), len(told.products), told.currency) == (4, 12, "EUR")
+    assert told.warehouse in first.ids("warehouse")
 
 
 @pytest.mark.parametrize("entity", Rehearsal.entities)
