@@ -2,7 +2,8 @@
 those that came to their end and are no longer listed for that.
 
 What becomes of the entity depends on what it is: a product, account or warehouse becomes inactive, an order or
-invoice cancelled; a price, a stock level, a credit or a payment that no longer exists is taken out.
+invoice cancelled; a price, a stock level, a credit or a payment that no longer exists is taken out. An order that was
+done when it was last seen stays done.
 """
 
 from __future__ import annotations
@@ -140,11 +141,10 @@ def sweep(
     """
     known = 0
     missing: list[str] = []
-    for binding_id, external_id in session.stream(
-        "SELECT binding_id, external_id FROM bindings WHERE stream_id = ? AND deleted_at IS NULL", (stream_id,)
-    ):
+    for binding_id, external_id, status in session.stream(_statement_of_the_alive(writer.table), (stream_id,)):
         known += 1
-        if binding_id not in seen and (bindings_before is None or binding_id < bindings_before):
+        is_new = bindings_before is not None and binding_id >= bindings_before
+        if binding_id not in seen and not is_new and (status is None or status != _DONE[writer.table.entity]):
             missing.append(external_id)
     if policy is not None and breaks_deletion_guard(len(missing), known, policy):
         if told is not None:
@@ -163,6 +163,16 @@ def sweep(
             lease.renew(session, now)
             gone += bury(session, writer, stream_id, missing[start : start + _AT_ONCE], now, told=told)
     return gone
+
+
+def _statement_of_the_alive(table: EntityTable) -> str:
+    """Bindings and, of entities that can come to an end, their statuses."""
+    if table.entity not in _DONE:
+        return "SELECT binding_id, external_id, NULL FROM bindings WHERE stream_id = ? AND deleted_at IS NULL"
+    return (
+        f'SELECT b.binding_id, b.external_id, e."status" FROM bindings b LEFT JOIN {table.name} e ON e.id = b.crm_id'
+        " WHERE b.stream_id = ? AND b.deleted_at IS NULL"
+    )
 
 
 Node = tuple[str, str]

@@ -95,7 +95,7 @@ connector: memory
 fields:
   number: number
   account_id: {reference: account, from: account}
-  status: {from: state, map: {open: confirmed, sent: processing}}
+  status: {from: state, map: {open: confirmed, sent: processing, over: done}}
   requested_date: wanted
   currency: {value: EUR}
 """

@@ -173,6 +173,20 @@ def test_an_order_that_came_to_its_end_is_done_and_keeps_what_it_had(bench: Work
     assert bench.by(ORDER, "number")["S-1"]["status"] == "processing", "it is listed again"
 
 
+def test_an_order_that_was_done_stays_done_when_it_is_no_longer_listed(bench: Workbench) -> None:
+    """Back offices clear their lists of what is over and done with; one that was open there is cancelled by that."""
+    accounts, orders = bench.source(ACCOUNT), bench.source(ORDER)
+    accounts.put("A", code="A", name="A")
+    for key, state in (("1", "open"), ("2", "over"), ("3", "open")):
+        orders.put(key, number=f"S-{key}", account="A", state=state, wanted="2026-12-01")
+    bench.pull()
+    for key in ("1", "2"):
+        orders.remove(key)
+    assert bench.pull(ORDER, full=True).entities[ORDER].decisions[Decision.DELETED] == 1
+    assert bench.pull(ORDER, full=True).entities[ORDER].decisions[Decision.DELETED] == 0
+    assert [bench.by(ORDER, "number")[f"S-{key}"]["status"] for key in (1, 2, 3)] == ["cancelled", "done", "confirmed"]
+
+
 def test_a_full_read_sweeps_what_is_gone_and_only_a_full_read_does(bench: Workbench) -> None:
     source = bench.source(PRODUCT)
     products(source, 6)
