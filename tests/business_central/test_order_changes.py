@@ -75,10 +75,14 @@ def test_lines_that_were_never_pulled_are_changed_and_not_made_anew(simulator: S
     lines = [line(simulator, number, sequence=str(n)) for n, number in enumerate(("100001", "100002"), 1)]
     made, _, reference = made_order(simulator, sink, salesOrderLines=lines)
     before = [row["id"] for row in order_there(simulator, made.external_id)[1]]
-    changed = {"salesOrderLines": [lines[1], {**lines[0], "quantity": Decimal(9)}]}
-    accepted(sink.push([update(made, changed, reference)]))
+    changed = {"salesOrderLines": [{**lines[0], "quantity": Decimal(9)}, lines[1]]}
+    done = accepted(sink.push([update(made, changed, reference)]))
     rows = order_there(simulator, made.external_id)[1]
     assert [(row["id"], row["quantity"]) for row in rows] == list(zip(before, (9, 2), strict=True))
+    turned = {"salesOrderLines": changed["salesOrderLines"][::-1]}
+    accepted(sink.push([update(done, turned, reference)]))
+    rows = order_there(simulator, made.external_id)[1]
+    assert [row["quantity"] for row in rows] == [2, 9], "in the order that we have"
 
 
 def test_a_change_of_the_header_alone_is_one_patch(simulator: Simulator, sink: OrderSink) -> None:

@@ -38,7 +38,10 @@ def paired(wanted: list[dict[str, Any]], there: list[dict[str, Any]]) -> list[st
     [
         ([ours("10000"), ours("20000")], [theirs(10000), theirs(20000)], ["L10000", "L20000"]),
         ([ours("20000"), ours("10000")], [theirs(10000), theirs(20000)], ["L20000", "L10000"]),
-        ([ours("1"), ours("2", B)], [theirs(10000, B), theirs(20000)], ["L20000", "L10000"]),
+        ([ours("1"), ours("2", B)], [theirs(10000), theirs(20000, B)], ["L10000", "L20000"]),
+        ([ours("1"), ours("2", B)], [theirs(10000, B), theirs(20000)], ["L20000", None]),
+        ([ours("1"), ours("2", B)], [theirs(10000, B)], [None, None]),
+        ([ours("1"), ours("2")], [theirs(10000), theirs(20000, B), theirs(30000)], ["L10000", "L30000"]),
         ([ours("1"), ours("10000")], [theirs(10000), theirs(20000)], ["L20000", "L10000"]),
         ([ours("1"), ours("2")], [theirs(10000)], ["L10000", None]),
         ([ours(None)], [theirs(10000)], ["L10000"]),
@@ -48,7 +51,7 @@ def paired(wanted: list[dict[str, Any]], there: list[dict[str, Any]]) -> list[st
         ([ours("5")], [COMMENT], [None]),
     ],
 )
-def test_lines_are_paired_by_their_sequence_then_by_their_item(
+def test_lines_are_paired_by_their_sequence_then_by_their_item_and_order(
     wanted: list[dict[str, Any]], there: list[dict[str, Any]], expected: list[str | None]
 ) -> None:
     assert paired(wanted, there) == expected
@@ -100,7 +103,8 @@ def test_whatever_the_lines_are_what_is_there_afterwards_is_what_we_want(
     assert sorted((line["itemId"], line["quantity"]) for line in after) == sorted(
         (line["itemId"], line["quantity"]) for line in wanted
     )
-    again = plan_lines(wanted, [{**line, "id": n, "sequence": n} for n, line in enumerate(after)])
+    numbered = [{"sequence": 10**6 + place, "id": f"new {place}", **line} for place, line in enumerate(after)]
+    again = plan_lines(wanted, numbered)
     assert again.removed == again.added == []
 
 

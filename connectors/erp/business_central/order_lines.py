@@ -81,9 +81,10 @@ def plan_lines(wanted: Sequence[Row], there: Sequence[Row]) -> LinePlan:
 def pair_lines(wanted: Sequence[Row], there: Sequence[Row]) -> list[Row | None]:
     """For each of our lines the one over there that it is, or None.
 
-    By its sequence; and since an order that was just created has other sequences than the CRM's lines have, a line
-    whose sequence is not known there is the first one of the same item that nobody else is. A line never becomes one
-    of another item: that is a line less and another one more.
+    By its sequence. An order that was just created has other sequences than the CRM's lines have: there, a line is the
+    next one of the same item; behind the first that is not found so, all are new, since new lines come at the end and
+    the order of the lines would be another one. A line never becomes one of another item: that is a line less and
+    another one more.
     """
     free = {str(line["sequence"]): line for line in there if _is_told(line)}
     pairs: list[Row | None] = [None] * len(wanted)
@@ -91,10 +92,10 @@ def pair_lines(wanted: Sequence[Row], there: Sequence[Row]) -> list[Row | None]:
         known = free.get(str(line.get("sequence")))
         if known is not None and _has_same_item(line, known):
             pairs[place] = free.pop(str(known["sequence"]))
+    unused = iter(free.values())
     for place, line in enumerate(wanted):
         if pairs[place] is None and line.get("itemId") is not None:
-            alike = next((sequence for sequence, known in free.items() if _has_same_item(line, known)), None)
-            pairs[place] = None if alike is None else free.pop(alike)
+            pairs[place] = next((known for known in unused if _has_same_item(line, known)), None)
     return pairs
 
 
