@@ -95,7 +95,12 @@ class Rehearsal:
         return {str(row["id"]) for row in rows} | ({COMPANY_TOTAL} if entity == "warehouse" else set())
 
     def touch(self, entity: str, external_id: str) -> None:
-        """Stock moves; a customer's limit moves by one; of the others a name or a reference changes."""
+        """Stock moves; a customer's limit moves by one; of the others a name or a reference changes.
+
+        The warehouse of all locations stays as it is: nobody can change it, and every read brings it.
+        """
+        if (entity, external_id) == ("warehouse", COMPANY_TOTAL):
+            return
         row = self._get_row(entity, external_id)
         entity_set, key = _SETS[entity], _number_of(row)
         if entity == "stock_level":

@@ -72,8 +72,8 @@ class Office:
     def push(self, **options: Any) -> PushReport:
         return push_operations.push(self.hub, THEIRS, **options)
 
-    def pull(self) -> dict[str, int]:
-        report = operations.pull(self.hub, THEIRS)
+    def pull(self, *, full: bool = False) -> dict[str, int]:
+        report = operations.pull(self.hub, THEIRS, full=full)
         assert report.status == "succeeded"
         made = report.entities
         told = {f"{entity.value} {what}": made[entity].decisions[what] for entity in made for what in WHAT}
@@ -180,7 +180,9 @@ def test_the_status_of_an_order_follows_what_happens_to_it(office: Office) -> No
     assert invoice.order_id == order
     simulator.delete("salesOrders", office.number(deleted))
     office.pull()
-    assert office.get(ORDER, deleted).status == "confirmed", "a deletion over there is not told"
+    assert office.get(ORDER, deleted).status == "confirmed", "nobody tells a deletion"
+    assert office.pull(full=True) == {"order deleted": 1}
+    assert [office.get(ORDER, one).status for one in (order, deleted)] == ["done", "cancelled"]
 
 
 def test_an_order_is_changed_and_cancelled_before_and_after_it_came_back(office: Office) -> None:

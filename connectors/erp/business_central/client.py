@@ -188,14 +188,14 @@ class BusinessCentralClient:
         query = "&".join(f"{name}={quote(value, safe=QUERY_SAFE)}" for name, value in (options or {}).items())
         return f"{path}?{query}" if query else path
 
-    def read_page(self, link: str, *, operation: str, page_size: int | None = None) -> Answer:
+    def read_page(self, link: str, *, operation: str, may_lag: bool = False, page_size: int | None = None) -> Answer:
         """One page of a list. link: of `path`, or of `link_of` (which begins with a slash). page_size: not ours.
 
-        May be answered by a replica that lags a little (`Data-Access-Intent`); a stream's look-back covers that.
-        Raises ProtocolViolation when the server refuses the question itself.
+        may_lag: a replica that is a little behind may answer, too (`Data-Access-Intent`). Raises ProtocolViolation when
+        the server refuses the question itself.
         """
         size = self._config.page_size if page_size is None else page_size
-        headers = {"Prefer": f"odata.maxpagesize={size}", "Data-Access-Intent": "ReadOnly"}
+        headers = {"Prefer": f"odata.maxpagesize={size}"} | ({"Data-Access-Intent": "ReadOnly"} if may_lag else {})
         url = self._http.address(link, relative_to=self._config.api_url) if link.startswith("/") else link
         try:
             return self._http.get(url, operation=operation, headers=headers)
@@ -300,6 +300,8 @@ class BusinessCentralClient:
         try:
             answer = self._http.get("companies", operation=operation)
         except RecordNotFound as error:
+            if error.vendor_code is None:  # not the service's own words
+                raise
             raise ConfigurationFault(
                 f"there is no environment {self._config.environment!r} of tenant {self._config.tenant!r} "
                 f"at {self._config.base_url}: {error.message}"

@@ -44,7 +44,6 @@ class Source:
     has_itself: bool = False
     has_warehouse: bool = False
     has_as_of: bool = False
-    lists_everything: bool = True
     note: str = ""
 
     @property
@@ -55,7 +54,6 @@ class Source:
             self.replication,
             self.shape,
             look_back=LOOK_BACK if is_incremental else timedelta(0),
-            lists_everything=self.lists_everything,
             note=self.note,
             client_reference=self.client_reference,
         )
@@ -133,7 +131,6 @@ SOURCES: Mapping[EntityType, Source] = {
         expand=("salesOrderLines",),
         has_currency=True,
         has_payment_terms=True,
-        lists_everything=False,
         ending="salesInvoices",
         client_reference="externalDocumentNumber",
         note="an order that is invoiced completely leaves the list; its invoice tells that it is done",

@@ -53,15 +53,6 @@ class _Endings(msgspec.Struct):
     next_link: str | None = msgspec.field(default=None, name=NEXT_LINK)
 
 
-class _Listed(msgspec.Struct):
-    id: str
-
-
-class _ListedPage(msgspec.Struct):
-    value: list[_Listed]
-    next_link: str | None = msgspec.field(default=None, name=NEXT_LINK)
-
-
 class _Terms(msgspec.Struct):
     payment_terms_id: str | None = msgspec.field(default=None, name="paymentTermsId")
 
@@ -122,18 +113,18 @@ class ODataStream:
     def pages(self, since: str | None, *, resume: str | None = None) -> Iterator[Page]:
         """See `SourceStream.pages`. The watermark comes with the last page: the newest change when the read began."""
         source, client = self._source, self._client
-        token = self._beginning(since) if resume is None else _token_of(resume, self._operation)
+        answers = guard = LoopGuard(self._operation)
+        token = self._beginning(since, answers) if resume is None else _token_of(resume, self._operation)
         ahead = [source.first] if resume is None and source.first is not None else []
-        guard = LoopGuard(self._operation)
         listed: frozenset[str] | None = None
         while True:
             guard.see_link(token.link)
-            answer = client.read_page(token.link, operation=self._operation)
+            answer = self._page_of(token.link)
             if token.is_ending:
                 endings = decoded(answer.body, _Endings, self._operation)
                 ended = {ending.order_id for ending in endings.value}
                 # Asked for after the page and once: what ends later comes with the next read.
-                listed = self._listed() if ended and listed is None else listed
+                listed = self._listed(answers) if ended and listed is None else listed
                 page = Page([], finished=[ExternalId(one) for one in sorted(ended - (listed or frozenset()))])
                 next_link = endings.next_link
             else:
@@ -174,11 +165,18 @@ class ODataStream:
         additions = self._additions(None)
         return [body if isinstance(body, ConnectorError) else self._record_of(body, additions) for body in bodies]
 
-    def _beginning(self, since: str | None) -> ResumeToken:
+    def _page_of(self, link: str, operation: str | None = None, page_size: int | None = None) -> Answer:
+        """Of what we push the primary database is asked: on a replica, what was just pushed could be missing."""
+        may_lag = self._source.client_reference is None
+        return self._client.read_page(
+            link, operation=operation or self._operation, may_lag=may_lag, page_size=page_size
+        )
+
+    def _beginning(self, since: str | None, answers: LoopGuard) -> ResumeToken:
         source = self._source
         if source.replication is Replication.FULL:
             return ResumeToken(self._list_link(source.condition))
-        newest = self._newest(since)
+        newest = self._newest(since, answers)
         if since is None:
             return ResumeToken(self._list_link(source.condition), self._ending_link(), newest)
         begin = reading_begins(since, LOOK_BACK, Granularity.MICROSECOND)
@@ -193,18 +191,19 @@ class ODataStream:
         condition = "orderNumber ne ''" + (f" and {changed}" if changed is not None else "")
         return (self._client.path(self._source.ending, options={"$select": "id,orderId", "$filter": condition}),)
 
-    def _listed(self) -> frozenset[str]:
-        """The ids of all records of the list as it is now."""
+    def _listed(self, answers: LoopGuard) -> frozenset[str]:
+        """The ids of all records of the list as it is now. answers: that came from this list, none of which it is."""
         operation = f"{self._operation} (ids)"
         link: str | None = self._client.path(self._source.entity_set, options={"$select": "id"})
         guard = LoopGuard(operation)
         found: set[str] = set()
         while link is not None:
             guard.see_link(link)
-            answer = self._client.read_page(link, operation=operation, page_size=_LARGEST_PAGE)
-            page = decoded(answer.body, _ListedPage, operation)
-            found.update(row.id for row in page.value)
-            link = None if page.next_link is None else self._client.link_of(page.next_link, answer)
+            answer = self._page_of(link, operation, _LARGEST_PAGE)
+            cut = self._reader(answer.body, operation=operation)
+            answers.see_records(cut.records)
+            found.update(record.external_id for record in cut.records)
+            link = None if cut.next_link is None else self._client.link_of(cut.next_link, answer)
         return frozenset(found)
 
     def _list_link(self, condition: str | None, *, order_by: str | None = None) -> str:
@@ -215,21 +214,17 @@ class ODataStream:
             options["$orderby"] = order_by
         return self._client.path(self._source.entity_set, options=options)
 
-    def _newest(self, since: str | None) -> str | None:
+    def _newest(self, since: str | None, answers: LoopGuard) -> str | None:
         """The newest modification time now, or the watermark that we have when that is later (or nothing is there)."""
         operation = f"{self._operation} (newest)"
         options = {"$select": f"id,{MODIFIED}", "$orderby": f"{MODIFIED} desc", "$top": "1"}
-        answer = self._client.read_page(
-            self._client.path(self._source.entity_set, options=options), operation=operation
-        )
-        said = decode(answer.body, operation=operation)
-        rows = said.get("value") if isinstance(said, dict) else None
-        if not isinstance(rows, list):
-            raise ProtocolViolation("no list of records under 'value'", operation=operation)
+        answer = self._page_of(self._client.path(self._source.entity_set, options=options), operation)
+        rows = self._reader(answer.body, operation=operation).records
         if not rows:
             return since
+        answers.see_records(rows)
         try:
-            newest = watermark_of(moment_of(rows[0][MODIFIED]))
+            newest = watermark_of(moment_of(decode(rows[0].payload, operation=operation)[MODIFIED]))
         except (KeyError, TypeError, ValueError) as error:
             raise ProtocolViolation(f"{MODIFIED} of the newest record cannot be read", operation=operation) from error
         return newest if since is None else max(since, newest)
