@@ -170,8 +170,8 @@ def _statement_of_the_alive(table: EntityTable) -> str:
     if table.entity not in _DONE:
         return "SELECT binding_id, external_id, NULL FROM bindings WHERE stream_id = ? AND deleted_at IS NULL"
     return (
-        f'SELECT b.binding_id, b.external_id, e."status" FROM bindings b LEFT JOIN {table.name} e ON e.id = b.crm_id'
-        " WHERE b.stream_id = ? AND b.deleted_at IS NULL"
+        'SELECT b.binding_id, b.external_id, e."status" FROM bindings b'  # noqa: S608 - our own table name
+        f" LEFT JOIN {table.name} e ON e.id = b.crm_id WHERE b.stream_id = ? AND b.deleted_at IS NULL"
     )
 
 

@@ -177,8 +177,8 @@ def test_an_order_that_was_done_stays_done_when_it_is_no_longer_listed(bench: Wo
     """Back offices clear their lists of what is over and done with; one that was open there is cancelled by that."""
     accounts, orders = bench.source(ACCOUNT), bench.source(ORDER)
     accounts.put("A", code="A", name="A")
-    for key, state in (("1", "open"), ("2", "over"), ("3", "open")):
-        orders.put(key, number=f"S-{key}", account="A", state=state, wanted="2026-12-01")
+    for key, word in (("1", "open"), ("2", "over"), ("3", "open")):
+        orders.put(key, number=f"S-{key}", account="A", state=word, wanted="2026-12-01")
     bench.pull()
     for key in ("1", "2"):
         orders.remove(key)
