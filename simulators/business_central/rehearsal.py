@@ -43,6 +43,7 @@ class Rehearsal:
     """
 
     connector = "business_central"
+    answer_seconds = 0.4
     entities: Sequence[str] = tuple(_SETS)
 
     def __init__(self, **options: Any) -> None:
