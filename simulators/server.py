@@ -97,13 +97,17 @@ class LoopbackServer:
             self._log.clear()
 
     def set_plan(self, plan: Plan) -> None:
-        """Replace the plan of faults; its rules count from now, and an earlier answer to repeat is one from now on."""
+        """Replace the plan of faults; its rules count from now."""
         with self._lock:
             self._plan = tuple(plan)
             self._counter = ()
-            self._previous.clear()
             self.disturbed = 0
             self.is_holding.clear()
+
+    def forget_answers(self) -> None:
+        """An answer that a fault repeats is one that is given from now on."""
+        with self._lock:
+            self._previous.clear()
 
     @property
     def portion_read_first(self) -> float:
