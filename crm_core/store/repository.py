@@ -18,7 +18,7 @@ from crm_core.ids import CrmId, EntityType
 from crm_core.model.account import Contact, Credit
 from crm_core.model.base import Entity
 from crm_core.model.catalogue import Price, PriceList
-from crm_core.model.sales import Invoice
+from crm_core.model.sales import Invoice, Order
 from crm_core.model.schema import MODELS, schema_of
 from crm_core.model.stock import StockLevel, Warehouse
 from crm_core.store.tables import ENTITIES, PARTS
@@ -171,9 +171,14 @@ def credit_of_account(engine: Engine, account_id: CrmId) -> list[Credit]:
     return sorted(found, key=lambda credit: credit.as_of, reverse=True)
 
 
-def invoices_of_account(engine: Engine, account_id: CrmId) -> list[Invoice]:
-    """All invoices and credit notes of an account, the newest first."""
-    return _of(engine, EntityType.INVOICE, Invoice, "account_id", account_id)
+def orders_of_account(engine: Engine, account_id: CrmId, *, limit: int | None = None) -> list[Order]:
+    """The orders and quotations of an account, the newest first. limit: None = all."""
+    return _of(engine, EntityType.ORDER, Order, "account_id", account_id, limit=limit)
+
+
+def invoices_of_account(engine: Engine, account_id: CrmId, *, limit: int | None = None) -> list[Invoice]:
+    """The invoices and credit notes of an account, the newest first. limit: None = all."""
+    return _of(engine, EntityType.INVOICE, Invoice, "account_id", account_id, limit=limit)
 
 
 def contacts_of_account(engine: Engine, account_id: CrmId) -> list[Contact]:
@@ -230,9 +235,11 @@ def _entities(connection: Connection, entity: EntityType, statement: Select[Any]
     return [model.model_validate(row) for row in rows]
 
 
-def _of(engine: Engine, entity: EntityType, model: type[E], field: str, crm_id: CrmId) -> list[E]:
+def _of(
+    engine: Engine, entity: EntityType, model: type[E], field: str, crm_id: CrmId, *, limit: int | None = None
+) -> list[E]:
     table = ENTITIES[entity]
-    statement = select(table).where(table.c[field] == crm_id).order_by(*_order(entity, table))
+    statement = select(table).where(table.c[field] == crm_id).order_by(*_order(entity, table)).limit(limit)
     with _connected(engine) as connection:
         return [found for found in _entities(connection, entity, statement) if isinstance(found, model)]
 
