@@ -18,7 +18,8 @@
     ├── RuleFault                     a rule of the CRM core has no answer (no conversion, no price)
     │   └── EntityRefused             a change of the CRM breaks rules; nothing of it was written
     ├── StoreFault                    the database: locked, full, of a newer version
-    │   └── RowTaken                  somebody else has just written that row: look again
+    │   ├── RowTaken                  somebody else has just written that row: look again
+    │   └── EntityAbsent              the CRM has no such entity
     └── RunStopped                    a decision, not a failure: the run ends, its checkpoint kept
         ├── ErrorBudgetExceeded  ├── MassChangeHeld  ├── LeaseUnavailable  └── Cancelled
 
@@ -236,6 +237,10 @@ class StoreFault(CounterfoilError):
 
 class RowTaken(StoreFault):
     """Somebody else has just written the row that was to be written; nothing was stored. Look again, then decide."""
+
+
+class EntityAbsent(StoreFault):
+    """The CRM has no entity of that kind with that id."""
 
 
 class RunStopped(CounterfoilError):

@@ -17,7 +17,7 @@ from crm_core.model.data import Values
 from crm_core.model.schema import schema_of
 from crm_core.store.layout import EntityTable, table_of
 from crm_core.store.letters import NewDeferral, NewLetter
-from crm_core.store.page import Binding, entity_values
+from crm_core.store.page import Binding, entity_values, pages_asked_for_later
 from crm_core.store.session import Row, Session
 from mappings.compiler import CompiledMapping
 from sync_jobs.checks import find_currency_mismatches
@@ -75,7 +75,9 @@ class PageMapper:
         own: OwnWrites,
         *,
         allocate: Callable[[int], int],
+        is_live: bool = False,
     ) -> None:
+        """is_live: a single record, asked for beside the runs: it may not turn a credit into another currency."""
         self.session, self.stream_id, self.mapping = session, stream_id, mapping
         self.references, self.policy, self.own = references, policy, own
         self._allocate = allocate
@@ -85,7 +87,8 @@ class PageMapper:
         self.owned_positions = [names.index(name) for name in mapping.owned]
         self._guarded = [names.index(n) for n, spec in schema_of(self.entity).fields.items() if spec.is_guarded]
         self._has_moment = any(column.name == "as_of" for column in self.table.columns)
-        self._moment_position = names.index("as_of") if self._has_moment else -1
+        self.moment_position = names.index("as_of") if self._has_moment else -1
+        self._currency_position = names.index("currency") if is_live and self.entity is EntityType.CREDIT else -1
         self._refers_to_itself = False
         self._has_unbound: bool | None = None
         self._decode = msgspec.json.Decoder(float_hook=Decimal).decode
@@ -139,6 +142,26 @@ class PageMapper:
         if self._has_moment:
             self._note_moments(records, known, work)
         return arrivals
+
+    def not_overtaken(
+        self, arrivals: list[Arrival], work: PageWork, asked_at: datetime, *, is_job: bool
+    ) -> list[Arrival]:
+        """Those that nobody has asked for later and stored already; the others count as unchanged.
+
+        is_job: a page of a run, which only a live look-up can overtake: runs come one after the other, and our own
+        clock may have been set back between two. What tells its moment is told apart by that, in `_compare`.
+        """
+        pages = sorted({a.binding.payload_page for a in arrivals if a.binding is not None and a.binding.payload_page})
+        if self._has_moment or not pages:
+            return arrivals
+        later = pages_asked_for_later(self.session, pages, asked_at, only_live=is_job)
+        kept = []
+        for arrival in arrivals:
+            if arrival.binding is not None and arrival.binding.payload_page in later:
+                work.unchanged.append(tuple(arrival.binding))
+            else:
+                kept.append(arrival)
+        return kept
 
     def _note_moments(self, records: Sequence[SourceRecord], known: dict[str, Row], work: PageWork) -> None:
         same = {row[0] for row in work.unchanged}
@@ -304,14 +327,26 @@ class PageMapper:
             ids = [arrival.crm_id for arrival in known if arrival.crm_id is not None]
             work.old_values = entity_values(self.session, self.table, ids)
             self._hold_back(known, self.own.under_way(ids), work)
+        overtaken: set[int] = set()
         for arrival in known:
             old = work.old_values.get(arrival.crm_id)  # type: ignore[arg-type]
             if old is None:  # the entity was removed; the record brings it back
                 arrival.decision = Decision.CREATED
                 continue
-            if self._has_moment and old[self._moment_position] > arrival.values[self._moment_position]:
+            at = self._currency_position
+            if at >= 0 and old[at] != arrival.values[at]:
+                why = f"was in {old[at]} and comes in {arrival.values[at]}: a pull of all credit must bear that out"
+                self._set_aside(arrival, "currency_mismatch", why, "currency", work)
+                overtaken.add(id(arrival))
+                continue
+            if self._has_moment and old[self.moment_position] > arrival.values[self.moment_position]:
+                if arrival.binding is not None and arrival.binding.fingerprint != arrival.fingerprint:
+                    # another reading, made later, was stored while this one was on its way
+                    overtaken.add(id(arrival))
+                    work.unchanged.append(tuple(arrival.binding))
+                    continue
                 # a replayed payload is older than the last look: it never makes an entity older
-                arrival.values = _replaced(arrival.values, self._moment_position, old[self._moment_position])
+                arrival.values = _replaced(arrival.values, self.moment_position, old[self.moment_position])
             arrival.changed = changed_fields(old, arrival.values, self.owned_positions)
             if arrival.decision is Decision.UPDATED and not arrival.changed:
                 arrival.decision = Decision.SAME
@@ -320,7 +355,7 @@ class PageMapper:
                 for position in self._guarded
             ):
                 work.swung += 1
-        work.arrivals = mapped
+        work.arrivals = [arrival for arrival in mapped if id(arrival) not in overtaken] if overtaken else mapped
 
     def _hold_back(self, known: Sequence[Arrival], under_way: set[CrmId], work: PageWork) -> None:
         """What a change of ours carries that is still on its way out stays as the CRM has it."""

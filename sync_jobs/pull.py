@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from connectors.envelopes import Page, SourceRecord, UnreadableRecord
 from connectors.ports import Replication
@@ -57,7 +58,10 @@ SWEEP = "counterfoil:sweep"
 
 @dataclass(slots=True)
 class Puller:
-    """Pulls the streams of one connection within one run. The caller holds the lease and closes the session."""
+    """Pulls the streams of one connection within one run. The caller holds the lease and closes the session.
+
+    lease: None for live look-ups, which take single records in beside a run (`sync_jobs/live/intake.py`).
+    """
 
     session: Session
     connection: ConnectionName
@@ -65,7 +69,7 @@ class Puller:
     policy: PullPolicy
     clock: Clock
     listener: Listener
-    lease: state.Lease
+    lease: state.Lease | None
     report: RunReport
     is_approved: bool = False
     outgoing: Mapping[ConnectionName, Mapping[EntityType, OutgoingEntity]] = field(default_factory=dict)
@@ -110,6 +114,7 @@ class Puller:
                     fingerprint_for(entity),
                     self.connection_lock,
                     stream.mapper.map_ahead if stream.is_first_read else None,
+                    clock=self.clock,
                 ) as arriving:
                     for fetched in arriving:
                         watermark = self._take_page(stream, fetched, since, watermark)
@@ -160,7 +165,7 @@ class Puller:
         for tries_left in range(_TRIES_OF_A_PAGE - 1, -1, -1):
             before = Counter(stream.report.decisions), stream.report.swung
             try:
-                self._store_page(stream, page, records, prints, ahead, position)
+                self._store_page(stream, page, records, prints, ahead, position, fetched.asked_at)
                 break
             except RowTaken:
                 # A push has just bound a record of this page: the page is decided anew, with what is known now.
@@ -178,8 +183,9 @@ class Puller:
         prints: Sequence[bytes],
         ahead: Sequence[Values | None] | None,
         position: state.Checkpoint,
+        asked_at: datetime,
     ) -> None:
-        work = self._prepared(stream, records, prints, ahead=ahead)
+        work = self._prepared(stream, records, prints, ahead=ahead, asked_at=asked_at)
         letters = _letters_of(stream.pulled.entity, page.unreadable)
         stream.report.decisions[Decision.UNCHANGED] += len(page.unreadable) - len(letters)
         known = page_store.bindings_of(self.session, stream.stream_id, list(letters)) if letters else {}
@@ -192,7 +198,7 @@ class Puller:
                 work.known_failures.append(binding.binding_id)
         work.letters.extend(letters.values())
         stream.report.decisions[Decision.UNCHANGED] += len(page.records) - len(records)
-        stream.store(work, deleted=page.deleted, finished=page.finished, position=position)
+        stream.store(work, deleted=page.deleted, finished=page.finished, position=position, asked_at=asked_at)
 
     def _judge(self, stream: StreamRun) -> None:
         report = stream.report
@@ -213,6 +219,7 @@ class Puller:
         fingerprints: Sequence[bytes] | None = None,
         links: Mapping[str, str] | None = None,
         is_edited: bool = False,
+        asked_at: datetime | None = None,
     ) -> PageWork:
         """Take records in outside of a page walk; the checkpoint stays where it is.
 
@@ -223,8 +230,10 @@ class Puller:
         stream.report.read += len(records)
         if fingerprints is None:
             fingerprints = [fingerprint_for(entity)(record.payload) for record in records]
-        work = self._prepared(stream, records, fingerprints, links=dict(links or {}), is_edited=is_edited)
-        stream.store(work)
+        work = self._prepared(
+            stream, records, fingerprints, links=dict(links or {}), is_edited=is_edited, asked_at=asked_at
+        )
+        stream.store(work, asked_at=asked_at)
         return work
 
     def _prepared(
@@ -236,11 +245,14 @@ class Puller:
         links: dict[str, str] | None = None,
         ahead: Sequence[Values | None] | None = None,
         is_edited: bool = False,
+        asked_at: datetime | None = None,
     ) -> PageWork:
         work = PageWork()
         if records:
             known = page_store.bindings_of(self.session, stream.stream_id, [record.external_id for record in records])
             arrivals = stream.mapper.split(records, prints, known, work, ahead, is_edited=is_edited)
+            if asked_at is not None:
+                arrivals = stream.mapper.not_overtaken(arrivals, work, asked_at, is_job=self.lease is not None)
             if arrivals:
                 self._under_way.append((stream.pulled.entity, arrivals))
                 try:
@@ -279,6 +291,7 @@ class Puller:
 
     def _sweep(self, stream: StreamRun) -> None:
         assert stream.seen is not None
+        assert self.lease is not None
         gone = deletions.sweep(
             self.session,
             stream.writer,
@@ -348,6 +361,7 @@ class Puller:
                 self.policy,
                 own,
                 allocate=lambda count: self._ids.take(entity.value, count),
+                is_live=self.lease is None,
             )
             self._states[entity] = StreamRun(
                 pulled,

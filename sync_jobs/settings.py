@@ -21,6 +21,9 @@
     entities = ["unit_group", "product"]       # all that the connector has, when left out
     guard = { deleted_share = 0.1 }            # see PullPolicy
 
+    [sales]
+    unknown = "block"                          # see sales_settings.py
+
 A connection without a job has one of its own name, which pulls everything.
 """
 
@@ -41,6 +44,7 @@ from connectors.registry import get_connector
 from crm_core.errors import ConfigurationFault, did_you_mean
 from crm_core.ids import ConnectionName, EntityType
 from sync_jobs.decisions import PullPolicy
+from sync_jobs.sales_settings import SalesSettings, sales_settings
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -81,6 +85,7 @@ class Settings:
     store_url: str = field(repr=False)
     connections: Mapping[ConnectionName, ConnectionSettings]
     jobs: Mapping[str, JobSettings]
+    sales: SalesSettings = field(default_factory=SalesSettings)
 
     def get_connection(self, name: str) -> ConnectionSettings:
         """Raises ConfigurationFault that names the nearest one."""
@@ -115,7 +120,7 @@ def load_settings(file: Path) -> Settings:
         raise ConfigurationFault(f"{file}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationFault(f"{file.name}: {error}") from error
-    _only(data, ("store", "connections", "jobs"), file.name)
+    _only(data, ("store", "connections", "jobs", "sales"), file.name)
     store = _table(data, "store", file.name)
     _only(store, ("url",), f"{file.name} [store]")
     url = store.get("url", "sqlite:///counterfoil.sqlite")
@@ -133,7 +138,7 @@ def load_settings(file: Path) -> Settings:
     for name in connections:
         if name not in served and name not in jobs:
             jobs[name] = JobSettings(name, name, None, PullPolicy())
-    return Settings(file, url, connections, jobs)
+    return Settings(file, url, connections, jobs, sales_settings(data.get("sales", {}), connections, file))
 
 
 def _connection(name: ConnectionName, table: Any, file: Path) -> ConnectionSettings:
@@ -209,8 +214,15 @@ def _policy(guard: Any, place: str) -> PullPolicy:
     return PullPolicy(**guard)
 
 
-def open_connector(settings: ConnectionSettings) -> Connector:
-    """The connector of a connection with its secrets filled in; nothing is called yet. Raises ConfigurationFault."""
+LIVE_TIMEOUT_SECONDS = 10.0
+"""A question that a customer waits for: longer than anybody's patience, shorter than a job's."""
+
+
+def open_connector(settings: ConnectionSettings, *, is_live: bool = False) -> Connector:
+    """The connector of a connection with its secrets filled in; nothing is called yet. Raises ConfigurationFault.
+
+    is_live: for questions of sales: nothing is tried twice, and no answer waited for longer than a customer would.
+    """
     from pydantic import ValidationError
 
     kind = get_connector(settings.connector)
@@ -219,6 +231,9 @@ def open_connector(settings: ConnectionSettings) -> Connector:
         config = kind.manifest.config.model_validate(_expanded(settings.options, place))
     except ValidationError as error:
         raise ConfigurationFault(f"{place}: {describe_validation(error, kind.manifest.config)}") from None
+    if is_live:
+        seconds = min(config.timeout_seconds, LIVE_TIMEOUT_SECONDS)
+        config = config.model_copy(update={"attempts": 1, "timeout_seconds": seconds})
     return kind(config)
 
 
