@@ -21,6 +21,8 @@ BAR_HEIGHT = 28
 LANE_HEIGHT = 44
 LANE_BAR = 16
 COLUMNS_HEIGHT = 120
+FEWEST_COLUMNS = 12
+"""The width is shared by so many at least: one column alone would be a wall."""
 _AXIS_HEIGHT = 24
 
 
@@ -138,7 +140,7 @@ def columns(items: Sequence[Column], *, title: str, description: str, is_rtl: bo
     """One column each, the highest as high as the chart."""
     highest = max((item.value for item in items if item.value is not None), default=0.0)
     shapes: list[Markup] = []
-    step = _HUNDRED / max(len(items), 1)
+    step = _HUNDRED / max(len(items), FEWEST_COLUMNS)
     for place, item in enumerate(items):
         if item.value is None:
             continue

@@ -143,9 +143,10 @@ class Speech:
         return self._digits(format_datetime(value, "medium", locale=self.locale)) + " UTC"
 
     def tick(self, value: datetime, whole: timedelta) -> str:
-        """A place on a time axis of that length: the time of the day, or the day and month where it is longer."""
+        """A place on a time axis of that length: the time of the day, or day and month where it is long."""
         if whole <= timedelta(days=1):
-            return self._digits(format_time(value, "short", locale=self.locale))
+            length = "short" if whole >= timedelta(minutes=10) else "medium"
+            return self._digits(format_time(value, length, locale=self.locale))
         return self._digits(format_skeleton("MMMd", value, locale=self.locale))
 
     def age(self, seconds: float) -> str:
