@@ -9,6 +9,7 @@ from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
 
+from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
@@ -24,8 +25,11 @@ from http_api.operations import letters as letter_routes
 from http_api.operations import outbox as outbox_routes
 from http_api.operations import runs as run_routes
 from http_api.problems import MEDIA_TYPE, Problem, Refused, problem_of
+from http_api.sales import accounts as account_routes
+from http_api.sales import products as product_routes
 from http_api.settings import HttpSettings, http_settings
 from sync_jobs.bootstrap import Hub
+from sync_jobs.live.desk import LiveDesk
 
 _DESCRIPTION = """Live credit, stock and prices for sales; runs, dead letters and the outbox for integrators.
 
@@ -42,6 +46,7 @@ class Face:
     access: Access
     trail: AuditTrail
     metrics: Metrics
+    desk: LiveDesk
 
 
 def create_app(hub: Hub, settings: HttpSettings | None = None) -> FastAPI:
@@ -56,11 +61,16 @@ def create_app(hub: Hub, settings: HttpSettings | None = None) -> FastAPI:
         tokens = OidcTokens(chosen.oidc)
     access = Access(hub.database, chosen, hub.clock, metrics, trail, tokens)
 
+    desk = LiveDesk(hub)
+
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
         trail.start()
-        yield
-        trail.close()
+        try:
+            yield
+        finally:
+            await run_sync(desk.close)
+            await run_sync(trail.close)
 
     app = FastAPI(
         title="Counterfoil",
@@ -73,13 +83,13 @@ def create_app(hub: Hub, settings: HttpSettings | None = None) -> FastAPI:
         telemetry={"tracing": False, "metrics": False},
         generate_unique_id_function=lambda route: route.name,
     )
-    app.state.face = Face(hub, chosen, access, trail, metrics)
+    app.state.face = Face(hub, chosen, access, trail, metrics, desk)
     app.add_middleware(Door, hosts=chosen.hosts, metrics=metrics)
     for kind in (CounterfoilError, Refused):
         app.add_exception_handler(kind, _answer_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(HTTPException, _answer_http)
-    for routes in (health, run_routes, letter_routes, outbox_routes):
+    for routes in (health, account_routes, product_routes, run_routes, letter_routes, outbox_routes):
         app.include_router(routes.router)
     return app
 

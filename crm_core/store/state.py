@@ -97,6 +97,16 @@ def find_checkpoint(session: Session, stream_id: int) -> Checkpoint:
     )
 
 
+def read_at(session: Session, connection: str, entity: EntityType) -> datetime | None:
+    """When the last page of a stream was stored; None before the first."""
+    rows = session.all(
+        "SELECT c.updated_at FROM checkpoints c JOIN streams s ON s.id = c.stream_id"
+        " WHERE s.connection = ? AND s.entity = ?",
+        (connection, entity.value),
+    )
+    return unstamp(session, rows[0][0]) if rows else None
+
+
 def save_checkpoint(session: Session, stream_id: int, checkpoint: Checkpoint, run_id: int, moment: datetime) -> None:
     """Part of the page's transaction: the position is kept exactly when the page is."""
     seen = None if checkpoint.seen is None else zstandard.ZstdCompressor(level=1).compress(checkpoint.seen)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import Annotated
+from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -14,6 +14,7 @@ from crm_core.errors import CounterfoilError
 from crm_core.store import state
 from http_api.access import changes, reads
 from http_api.operations.shapes import (
+    BreakerShape,
     CheckShape,
     ConnectionShape,
     ConnectionsShape,
@@ -25,6 +26,7 @@ from http_api.operations.shapes import (
 from http_api.problems import not_found, problem_of
 from http_api.shapes import Limit, RowId, answered, problems
 from sync_jobs.bootstrap import Hub
+from sync_jobs.live.answers import BreakerReport
 from sync_jobs.settings import ConnectionSettings, open_connector
 
 router = APIRouter(tags=["operations"], responses=problems())
@@ -70,7 +72,7 @@ async def get_run(request: Request, run_id: RowId) -> Response:
 @router.get("/connections", response_model=ConnectionsShape, dependencies=[reads(Scope.OPERATIONS)])
 async def list_connections(request: Request) -> Response:
     """The configured back offices: their jobs with the last run of each, and whether live questions go through."""
-    found = await run_sync(_connections, request.app.state.face.hub)
+    found = await run_sync(_connections, request.app.state.face)
     return answered(ConnectionsShape(connections=found))
 
 
@@ -82,7 +84,7 @@ async def list_connections(request: Request) -> Response:
 )
 async def get_connection(request: Request, name: ConnectionPath) -> Response:
     """One of them."""
-    for found in await run_sync(_connections, request.app.state.face.hub):
+    for found in await run_sync(_connections, request.app.state.face):
         if found.name == name:
             return answered(found)
     raise not_found("connection", repr(name))
@@ -112,7 +114,9 @@ def _check(settings: ConnectionSettings) -> CheckShape:
     return CheckShape(is_ok=True, cause=None, detail=None)
 
 
-def _connections(hub: Hub) -> list[ConnectionShape]:
+def _connections(face: Any) -> list[ConnectionShape]:
+    hub: Hub = face.hub
+    breakers = {report.connection: _breaker(report) for report in face.desk.breakers()}
     with closing(hub.database.open()) as session:
         last: dict[tuple[str, bool], state.Run] = {}
         for run in state.last_runs(session):
@@ -130,18 +134,30 @@ def _connections(hub: Hub) -> list[ConnectionShape]:
                 jobs.append(
                     JobShape(name=job.name, entities=entities, last_run=None if latest is None else run_shape(latest))
                 )
-        push = last.get((name, True))
+        push, breaker = last.get((name, True)), breakers.get(name)
         runs = [job.last_run for job in jobs] + ([run_shape(push)] if push is not None else [])
         found.append(
             ConnectionShape(
                 name=name,
                 connector=settings.connector,
                 title=get_connector(settings.connector).manifest.title,
-                is_healthy=all(run is None or run.status in _WENT_WELL for run in runs),
+                is_healthy=all(run is None or run.status in _WENT_WELL for run in runs)
+                and (breaker is None or breaker.state == "closed"),
                 pushes=[entity.value for entity in settings.push],
                 jobs=jobs,
                 last_push=None if push is None else run_shape(push),
-                breaker=None,
+                breaker=breaker,
             )
         )
     return found
+
+
+def _breaker(report: BreakerReport) -> BreakerShape:
+    return BreakerShape(
+        state=report.state.value,
+        failures=report.failures,
+        opened_at=report.opened_at,
+        retry_at=report.retry_at,
+        reason=report.reason,
+        calls=report.calls,
+    )

@@ -61,11 +61,14 @@ class JobShape(Shape):
 
 
 class BreakerShape(Shape):
-    """Whether live questions still go through: after several failures in a row they are not asked for a while."""
+    """Whether live questions go through: `open` = not before `retry_at`, after several failures in a row."""
 
     state: Literal["closed", "open", "half_open"]
     failures: int
-    opens_until: Moment | None = None
+    opened_at: Moment | None
+    retry_at: Moment | None
+    reason: str
+    calls: int
 
 
 class ConnectionShape(Shape):
