@@ -6,7 +6,7 @@ Plain queries on a session, one account or product each; what has to be decided 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -22,6 +22,10 @@ from crm_core.store.layout import table_of
 from crm_core.store.page import entity_values, get_moment, quoted, stamp, unstamp
 from crm_core.store.session import Row, Session, row_decoder
 from crm_core.store.state import allocate_ids
+
+
+_decoders: dict[tuple[type[Session], EntityType], Callable[[Row], Row]] = {}
+"""Made once for each kind of database: making one takes longer than an answer's queries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,10 @@ def bound_entities(session: Session, entity: EntityType, field: str, crm_id: int
     rows = session.all(f'SELECT id, {columns} FROM {table.name} WHERE "{field}" = ? ORDER BY id', (crm_id,))
     if not rows:
         return []
-    decode = row_decoder(session, table.columns)
+    key = type(session), entity
+    if key not in _decoders:
+        _decoders[key] = row_decoder(session, table.columns)
+    decode = _decoders[key]
     bindings: dict[int, list[Row]] = {}
     condition, keys = session.where_in("b.crm_id", [row[0] for row in rows])
     for bound in session.all(

@@ -179,7 +179,9 @@ def _amount_of(session: Session, order_id: CrmId) -> Decimal:
 def records_to_ask(
     session: Session, account_id: CrmId, look_ups: LookUps, freshness: Freshness, now: datetime
 ) -> list[tuple[ConnectionName, ExternalId]]:
-    """The credit records that are not fresh enough. Raises EntityAbsent."""
+    """The credit records that are not fresh enough. Raises EntityAbsent where there is something to ask."""
+    if freshness.fresh_seconds is None:
+        return []
     store.check_exists(session, EntityType.ACCOUNT, account_id)
     wanted: list[tuple[ConnectionName, ExternalId]] = []
     seen: set[ConnectionName] = set()
@@ -191,8 +193,6 @@ def records_to_ask(
         age = (now - bound.entity.as_of).total_seconds()
         if not freshness.is_fresh(age):
             wanted.append((bound.connection, bound.external_id))
-    if freshness.fresh_seconds is None:
-        return wanted
     # In every back office that we know, a credit has the key of the account that it is of.
     return wanted + [
         (connection, external_id)

@@ -21,10 +21,10 @@ from sync_jobs.sales_settings import SalesSettings
 def products_to_ask(
     session: Session, product_id: CrmId, settings: SalesSettings, look_ups: LookUps, freshness: Freshness, now: datetime
 ) -> list[tuple[ConnectionName, ExternalId]]:
-    """The product as the back offices know it whose levels are not all fresh enough. Raises EntityAbsent."""
-    store.check_exists(session, EntityType.PRODUCT, product_id)
+    """The product as the back offices know it whose levels are not all fresh enough."""
     if freshness.fresh_seconds is None:
         return []
+    store.check_exists(session, EntityType.PRODUCT, product_id)
     oldest: dict[ConnectionName, float] = {}
     for level, connection, _ in _levels(session, product_id, settings):
         age = (now - level.as_of).total_seconds()
