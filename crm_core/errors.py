@@ -20,7 +20,9 @@
     │   └── IdempotencyKeyReused      the key of one order came with another one
     ├── StoreFault                    the database: locked, full, of a newer version
     │   ├── RowTaken                  somebody else has just written that row: look again
-    │   └── EntityAbsent              the CRM has no such entity
+    │   ├── RowMissing                there is no such row
+    │   │   └── EntityAbsent          the CRM has no such entity
+    │   └── StepRefused               the row is there, but not in a state that allows this step
     └── RunStopped                    a decision, not a failure: the run ends, its checkpoint kept
         ├── ErrorBudgetExceeded  ├── MassChangeHeld  ├── LeaseUnavailable  └── Cancelled
 
@@ -244,8 +246,16 @@ class RowTaken(StoreFault):
     """Somebody else has just written the row that was to be written; nothing was stored. Look again, then decide."""
 
 
-class EntityAbsent(StoreFault):
+class RowMissing(StoreFault):
+    """The store has no such row: no letter, intent or key of that id."""
+
+
+class EntityAbsent(RowMissing):
     """The CRM has no entity of that kind with that id."""
+
+
+class StepRefused(StoreFault):
+    """The row is not in a state that allows this step: a letter that is resolved cannot be edited."""
 
 
 class RunStopped(CounterfoilError):

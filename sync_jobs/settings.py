@@ -24,6 +24,9 @@
     [sales]
     unknown = "block"                          # see sales_settings.py
 
+    [http]                                     # what `counterfoil serve` does: see http_api.settings
+    port = 8321
+
 A connection without a job has one of its own name, which pulls everything.
 """
 
@@ -38,7 +41,6 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from connectors.config import ConnectionConfig
 from connectors.ports import Connector
 from connectors.registry import get_connector
 from crm_core.errors import ConfigurationFault, did_you_mean
@@ -47,7 +49,7 @@ from sync_jobs.decisions import PullPolicy
 from sync_jobs.sales_settings import SalesSettings, sales_settings
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    from pydantic import BaseModel, ValidationError
 
 FILE_NAME = "counterfoil.toml"
 PREFIX = "COUNTERFOIL_"
@@ -86,6 +88,8 @@ class Settings:
     connections: Mapping[ConnectionName, ConnectionSettings]
     jobs: Mapping[str, JobSettings]
     sales: SalesSettings = field(default_factory=SalesSettings)
+    http: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The table of the HTTP face as it stands there; `http_api.settings` checks it."""
 
     def get_connection(self, name: str) -> ConnectionSettings:
         """Raises ConfigurationFault that names the nearest one."""
@@ -120,7 +124,7 @@ def load_settings(file: Path) -> Settings:
         raise ConfigurationFault(f"{file}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationFault(f"{file.name}: {error}") from error
-    _only(data, ("store", "connections", "jobs", "sales"), file.name)
+    _only(data, ("store", "connections", "jobs", "sales", "http"), file.name)
     store = _table(data, "store", file.name)
     _only(store, ("url",), f"{file.name} [store]")
     url = store.get("url", "sqlite:///counterfoil.sqlite")
@@ -138,7 +142,14 @@ def load_settings(file: Path) -> Settings:
     for name in connections:
         if name not in served and name not in jobs:
             jobs[name] = JobSettings(name, name, None, PullPolicy())
-    return Settings(file, url, connections, jobs, sales_settings(data.get("sales", {}), connections, file))
+    return Settings(
+        file,
+        url,
+        connections,
+        jobs,
+        sales_settings(data.get("sales", {}), connections, file),
+        _table(data, "http", file.name),
+    )
 
 
 def _connection(name: ConnectionName, table: Any, file: Path) -> ConnectionSettings:
@@ -237,7 +248,7 @@ def open_connector(settings: ConnectionSettings, *, is_live: bool = False) -> Co
     return kind(config)
 
 
-def describe_validation(error: ValidationError, model: type[ConnectionConfig]) -> str:
+def describe_validation(error: ValidationError, model: type[BaseModel]) -> str:
     """What pydantic found, in one line, without the values (they may be secrets)."""
     texts = []
     for item in error.errors(include_input=False, include_url=False):
