@@ -16,7 +16,8 @@
     ├── MappingFault                  this record cannot be mapped
     │   ├── UnresolvedReference  ├── UnmappedCode  └── InvalidValue
     ├── RuleFault                     a rule of the CRM core has no answer (no conversion, no price)
-    │   └── EntityRefused             a change of the CRM breaks rules; nothing of it was written
+    │   ├── EntityRefused             a change of the CRM breaks rules; nothing of it was written
+    │   └── IdempotencyKeyReused      the key of one order came with another one
     ├── StoreFault                    the database: locked, full, of a newer version
     │   ├── RowTaken                  somebody else has just written that row: look again
     │   ├── RowMissing                there is no such row
@@ -229,6 +230,10 @@ class EntityRefused(RuleFault):
         self.faults = tuple(faults)
         self.field = self.faults[0][0] if self.faults else ""
         super().__init__("; ".join(f"{field}: {text}" for field, text in self.faults))
+
+
+class IdempotencyKeyReused(RuleFault):
+    """An idempotency key stands for one order; it came again with another one. Nothing was written."""
 
 
 class StoreFault(CounterfoilError):

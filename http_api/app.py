@@ -28,6 +28,8 @@ from http_api.problems import MEDIA_TYPE, Problem, Refused, problem_of
 from http_api.sales import accounts as account_routes
 from http_api.sales import products as product_routes
 from http_api.settings import HttpSettings, http_settings
+from http_api.webhooks import routes as webhook_routes
+from http_api.webhooks.puller import NoticePuller
 from sync_jobs.bootstrap import Hub
 from sync_jobs.live.desk import LiveDesk
 
@@ -47,6 +49,7 @@ class Face:
     trail: AuditTrail
     metrics: Metrics
     desk: LiveDesk
+    puller: NoticePuller
 
 
 def create_app(hub: Hub, settings: HttpSettings | None = None) -> FastAPI:
@@ -62,13 +65,16 @@ def create_app(hub: Hub, settings: HttpSettings | None = None) -> FastAPI:
     access = Access(hub.database, chosen, hub.clock, metrics, trail, tokens)
 
     desk = LiveDesk(hub)
+    puller = NoticePuller(hub, desk)
 
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
         trail.start()
+        puller.start()
         try:
             yield
         finally:
+            await run_sync(puller.close)
             await run_sync(desk.close)
             await run_sync(trail.close)
 
@@ -83,13 +89,13 @@ def create_app(hub: Hub, settings: HttpSettings | None = None) -> FastAPI:
         telemetry={"tracing": False, "metrics": False},
         generate_unique_id_function=lambda route: route.name,
     )
-    app.state.face = Face(hub, chosen, access, trail, metrics, desk)
+    app.state.face = Face(hub, chosen, access, trail, metrics, desk, puller)
     app.add_middleware(Door, hosts=chosen.hosts, metrics=metrics)
     for kind in (CounterfoilError, Refused):
         app.add_exception_handler(kind, _answer_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(HTTPException, _answer_http)
-    for routes in (health, account_routes, product_routes, run_routes, letter_routes, outbox_routes):
+    for routes in (health, account_routes, product_routes, run_routes, letter_routes, outbox_routes, webhook_routes):
         app.include_router(routes.router)
     return app
 

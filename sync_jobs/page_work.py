@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -17,9 +15,10 @@ from crm_core.model.data import Values
 from crm_core.model.schema import schema_of
 from crm_core.store.layout import EntityTable, table_of
 from crm_core.store.letters import NewDeferral, NewLetter
-from crm_core.store.page import Binding, entity_values, pages_asked_for_later
+from crm_core.store.page import Binding, entity_values
 from crm_core.store.session import Row, Session
 from mappings.compiler import CompiledMapping
+from sync_jobs.arrivals import Arrival, PageWork
 from sync_jobs.checks import find_currency_mismatches
 from sync_jobs.decisions import Decision, PullPolicy, changed_fields, has_swung
 from sync_jobs.fingerprint import split_moment
@@ -28,38 +27,6 @@ from sync_jobs.own_writes import OwnWrites
 from sync_jobs.references import References, Token
 
 _FINGERPRINT, _MAPPING, _DELETED_AT = (Binding._fields.index(name) for name in ("fingerprint", "mapping", "deleted_at"))
-
-
-class Arrival(msgspec.Struct):
-    """A record of the page that is new or changed, on its way to a row.
-
-    fingerprint: of the record as the source gave it; the payload may be what a person made of it.
-    """
-
-    record: SourceRecord
-    fingerprint: bytes
-    binding: Binding | None
-    values: Values = ()
-    crm_id: CrmId | None = None
-    decision: Decision | None = None
-    changed: Sequence[int] = ()
-    is_held_back: bool = False
-    """Some of its fields are not taken in: a change of ours to them is on its way out."""
-
-
-@dataclass(slots=True)
-class PageWork:
-    """What the page's transaction has to do."""
-
-    unchanged: list[Row] = field(default_factory=list)
-    unchanged_moments: dict[datetime, list[CrmId]] = field(default_factory=dict)
-    arrivals: list[Arrival] = field(default_factory=list)
-    letters: list[NewLetter] = field(default_factory=list)
-    deferrals: list[NewDeferral] = field(default_factory=list)
-    known_failures: list[int] = field(default_factory=list)
-    """Binding ids of records that failed now but were taken in before: they are still there."""
-    old_values: dict[CrmId, Values] = field(default_factory=dict)
-    swung: int = 0
 
 
 class PageMapper:
@@ -142,26 +109,6 @@ class PageMapper:
         if self._has_moment:
             self._note_moments(records, known, work)
         return arrivals
-
-    def not_overtaken(
-        self, arrivals: list[Arrival], work: PageWork, asked_at: datetime, *, is_job: bool
-    ) -> list[Arrival]:
-        """Those that nobody has asked for later and stored already; the others count as unchanged.
-
-        is_job: a page of a run, which only a live look-up can overtake: runs come one after the other, and our own
-        clock may have been set back between two. What tells its moment is told apart by that, in `_compare`.
-        """
-        pages = sorted({a.binding.payload_page for a in arrivals if a.binding is not None and a.binding.payload_page})
-        if self._has_moment or not pages:
-            return arrivals
-        later = pages_asked_for_later(self.session, pages, asked_at, only_live=is_job)
-        kept = []
-        for arrival in arrivals:
-            if arrival.binding is not None and arrival.binding.payload_page in later:
-                work.unchanged.append(tuple(arrival.binding))
-            else:
-                kept.append(arrival)
-        return kept
 
     def _note_moments(self, records: Sequence[SourceRecord], known: dict[str, Row], work: PageWork) -> None:
         same = {row[0] for row in work.unchanged}

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from connectors.envelopes import Page, SourceRecord, UnreadableRecord
+from connectors.envelopes import Page, SourceRecord
 from connectors.ports import Replication
 from crm_core.clock import Clock
 from crm_core.errors import ErrorBudgetExceeded, MassChangeHeld, RecordRejected, RowTaken
@@ -27,10 +27,10 @@ from crm_core.model.data import Values
 from crm_core.store import letters as letter_store
 from crm_core.store import page as page_store
 from crm_core.store import state
-from crm_core.store.letters import NewLetter
 from crm_core.store.page import EntityWriter
 from crm_core.store.session import Session
 from sync_jobs import deletions
+from sync_jobs.arrivals import Arrival, PageWork, letters_of, without_doubles
 from sync_jobs.decisions import (
     Decision,
     PullPolicy,
@@ -40,8 +40,9 @@ from sync_jobs.decisions import (
 )
 from sync_jobs.fingerprint import fingerprint_for
 from sync_jobs.outgoing import OutgoingEntity
+from sync_jobs.overtaken import without_overtaken
 from sync_jobs.own_writes import OwnWrites, held_back_records
-from sync_jobs.page_work import Arrival, PageMapper, PageWork
+from sync_jobs.page_work import PageMapper
 from sync_jobs.prefetch import FetchedPage, fetched_ahead
 from sync_jobs.references import References, Token
 from sync_jobs.report import EntityReport, Listener, RunReport
@@ -60,7 +61,7 @@ SWEEP = "counterfoil:sweep"
 class Puller:
     """Pulls the streams of one connection within one run. The caller holds the lease and closes the session.
 
-    lease: None for live look-ups, which take single records in beside a run (`sync_jobs/live/intake.py`).
+    lease: None for a live look-up, which takes single records in beside a run (`sync_jobs/live/intake.py`).
     """
 
     session: Session
@@ -157,7 +158,7 @@ class Puller:
         if any(bad.external_id is None for bad in page.unreadable):
             stream.seen = None  # which record that was cannot be said, so none is found missing by this read
         resume = page.resume or (SWEEP if stream.seen is not None else None)
-        records, prints = _without_doubles(page.records, fetched.fingerprints)
+        records, prints = without_doubles(page.records, fetched.fingerprints)
         stream.report.read += len(page.records) + len(page.unreadable)
         stream.report.pages += 1
         position = state.Checkpoint(watermark, is_reading=resume is not None, since=since, resume=resume)
@@ -186,7 +187,7 @@ class Puller:
         asked_at: datetime,
     ) -> None:
         work = self._prepared(stream, records, prints, ahead=ahead, asked_at=asked_at)
-        letters = _letters_of(stream.pulled.entity, page.unreadable)
+        letters = letters_of(stream.pulled.entity, page.unreadable)
         stream.report.decisions[Decision.UNCHANGED] += len(page.unreadable) - len(letters)
         known = page_store.bindings_of(self.session, stream.stream_id, list(letters)) if letters else {}
         for key, row in known.items():
@@ -224,7 +225,8 @@ class Puller:
         """Take records in outside of a page walk; the checkpoint stays where it is.
 
         fingerprints: those of the source's records, where a payload may be what a person made of one. is_edited: so
-        that a fingerprint that is known does not mean that there is nothing to do.
+        that a fingerprint that is known does not mean that there is nothing to do. asked_at: by our clock, when the
+        source was asked for them; None for what is kept here.
         """
         stream = self._state(entity)
         stream.report.read += len(records)
@@ -251,8 +253,9 @@ class Puller:
         if records:
             known = page_store.bindings_of(self.session, stream.stream_id, [record.external_id for record in records])
             arrivals = stream.mapper.split(records, prints, known, work, ahead, is_edited=is_edited)
-            if asked_at is not None:
-                arrivals = stream.mapper.not_overtaken(arrivals, work, asked_at, is_job=self.lease is not None)
+            if asked_at is not None and stream.mapper.moment_position < 0:
+                is_job = self.lease is not None
+                arrivals = without_overtaken(self.session, arrivals, work, asked_at, is_job=is_job)
             if arrivals:
                 self._under_way.append((stream.pulled.entity, arrivals))
                 try:
@@ -380,24 +383,3 @@ class Puller:
                 own,
             )
         return self._states[entity]
-
-
-def _letters_of(entity: EntityType, unreadable: Sequence[UnreadableRecord]) -> dict[str, NewLetter]:
-    """One letter for each record that cannot be parsed, by its id, or by its fingerprint when it has none."""
-    print_of = fingerprint_for(entity)
-    keys = [bad.external_id or f"?{print_of(bad.payload).hex()}" for bad in unreadable]
-    return {
-        key: NewLetter(key, "unreadable", bad.reason, bad.payload, print_of(bad.payload))
-        for key, bad in zip(keys, unreadable, strict=True)
-    }
-
-
-def _without_doubles(
-    records: Sequence[SourceRecord], prints: Sequence[bytes]
-) -> tuple[Sequence[SourceRecord], Sequence[bytes]]:
-    """A record that stands twice in a page counts once, as it was given last."""
-    places = {record.external_id: index for index, record in enumerate(records)}
-    if len(places) == len(records):
-        return records, prints
-    kept = sorted(places.values())
-    return [records[index] for index in kept], [prints[index] for index in kept]

@@ -20,9 +20,10 @@ from crm_core.store.page import Binding, EntityWriter
 from crm_core.store.session import Session
 from mappings.compiler import CompiledMapping
 from sync_jobs import deletions
+from sync_jobs.arrivals import Arrival, PageWork
 from sync_jobs.decisions import Decision
 from sync_jobs.own_writes import HELD_BACK, OwnWrites
-from sync_jobs.page_work import Arrival, PageMapper, PageWork
+from sync_jobs.page_work import PageMapper
 from sync_jobs.report import Change, EntityReport, Listener, RunReport
 from sync_jobs.seen import SeenBindings
 

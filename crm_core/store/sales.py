@@ -6,7 +6,7 @@ Plain queries on a session, one account or product each; what has to be decided 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -19,9 +19,13 @@ from crm_core.model.base import Entity
 from crm_core.model.data import entity_of
 from crm_core.model.schema import Kind
 from crm_core.store.layout import table_of
-from crm_core.store.page import entity_values, get_moment, quoted, stamp
+from crm_core.store.page import entity_values, get_moment, quoted, stamp, unstamp
 from crm_core.store.session import Row, Session, row_decoder
 from crm_core.store.state import allocate_ids
+
+
+_decoders: dict[tuple[type[Session], EntityType], Callable[[Row], Row]] = {}
+"""Made once for each kind of database: making one takes longer than an answer's queries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,10 @@ def bound_entities(session: Session, entity: EntityType, field: str, crm_id: int
     rows = session.all(f'SELECT id, {columns} FROM {table.name} WHERE "{field}" = ? ORDER BY id', (crm_id,))
     if not rows:
         return []
-    decode = row_decoder(session, table.columns)
+    key = type(session), entity
+    if key not in _decoders:
+        _decoders[key] = row_decoder(session, table.columns)
+    decode = _decoders[key]
     bindings: dict[int, list[Row]] = {}
     condition, keys = session.where_in("b.crm_id", [row[0] for row in rows])
     for bound in session.all(
@@ -107,14 +114,14 @@ def prices_for(session: Session, price_list_id: int, product_ids: Sequence[int])
 class OwnOrder:
     """An order of an account that goes out, or went out, over a connection. amount: None = its lines must be summed.
 
-    changed_at: of the newest intent. was_confirmed: an earlier content of it is there.
+    changed_at: of the newest intent. An order that stands in the CRM alone (nothing is pushed) has neither connection
+    nor moment, and counts as queued.
     """
 
     order_id: CrmId
-    connection: ConnectionName
+    connection: ConnectionName | None
     state: IntentState
-    action: str
-    changed_at: datetime
+    changed_at: datetime | None
     currency: str
     amount: Decimal | None
 
@@ -123,28 +130,29 @@ _DONE = ("done", "cancelled", "draft", "quotation")
 
 
 def own_orders(session: Session, account_id: int, connections: Sequence[str]) -> list[OwnOrder]:
-    """The orders of an account that are in the outbox of these connections, with their newest intent each."""
-    if not connections:
-        return []
+    """The open orders of an account that came about here, with their newest intent on each of these connections.
+
+    An order whose intents were all given up is none of them.
+    """
     condition, keys = session.where_in("o.connection", list(connections))
     rows = session.all(
-        "SELECT r.id, o.connection, o.state, o.action, o.changed_at, r.currency, r.total_amount, r.untaxed_amount, o.id"
-        " FROM orders r JOIN outbox o ON o.entity = 'order' AND o.crm_id = r.id"
-        f" WHERE r.account_id = ? AND r.status NOT IN (?, ?, ?, ?) AND {condition}"
-        " AND o.state <> 'cancelled' ORDER BY o.id",
-        (account_id, *_DONE, keys),
+        "SELECT r.id, o.connection, o.state, o.changed_at, r.currency, r.total_amount, r.untaxed_amount"
+        f" FROM orders r LEFT JOIN outbox o ON {condition} AND o.entity = 'order' AND o.crm_id = r.id"
+        " WHERE r.account_id = ? AND r.status NOT IN (?, ?, ?, ?) AND (o.state <> 'cancelled' OR (o.id IS NULL"
+        " AND NOT EXISTS (SELECT 1 FROM streams s JOIN bindings b ON b.stream_id = s.id AND b.crm_id = r.id"
+        " WHERE s.entity = 'order'))) ORDER BY r.id, o.id",
+        (keys, account_id, *_DONE),
     )
     number = session.decode(Kind.NUMBER)
-    newest: dict[tuple[int, str], OwnOrder] = {}
-    for row in rows:
-        amount = row[6] if row[6] is not None else row[7]
-        newest[row[0], row[1]] = OwnOrder(
-            CrmId(row[0]),
-            ConnectionName(row[1]),
-            IntentState(row[2]),
-            row[3],
-            get_moment(session, row[4]),
-            row[5],
+    newest: dict[tuple[int, str | None], OwnOrder] = {}
+    for order_id, connection, state, changed_at, currency, total, untaxed in rows:
+        amount = total if total is not None else untaxed
+        newest[order_id, connection] = OwnOrder(
+            CrmId(order_id),
+            None if connection is None else ConnectionName(connection),
+            IntentState.QUEUED if state is None else IntentState(state),
+            unstamp(session, changed_at),
+            currency,
             amount if amount is None or number is None else number(amount),
         )
     return list(newest.values())
@@ -190,6 +198,8 @@ def take_turn(session: Session, account_id: int) -> None:
 
     SQLite's transaction has the whole file already; PostgreSQL takes the row's lock here.
     """
+    if not session.for_update:
+        return
     session.run(
         "INSERT INTO credit_turns (account_id, turn) VALUES (?, 0) ON CONFLICT (account_id) DO NOTHING", (account_id,)
     )

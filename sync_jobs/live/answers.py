@@ -16,6 +16,7 @@ from enum import StrEnum
 from crm_core.credit import Outcome
 from crm_core.errors import RuleFault
 from crm_core.ids import ConnectionName, CrmId, EntityType, ExternalId
+from crm_core.model.sales import Order
 
 _MAX_AGE = re.compile(r"max-age=([0-9]{1,9})")
 
@@ -300,6 +301,14 @@ class PushState:
     external_id: ExternalId | None
     message: str | None
     changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OrderView:
+    """An order as the CRM has it (its number is the back office's), and how far it has come to each back office."""
+
+    order: Order
+    pushes: tuple[PushState, ...]
 
 
 # -- a record, and the way to a back office ---------------------------------------------------------------------------

@@ -119,13 +119,12 @@ def claims_of(
     for order_id, ways in by_order.items():
         if counted is not None and order_id in counted:
             continue
-        there = next((way for way in ways if way.connection == roles.orders), None)
-        if (
-            there is not None
-            and there.state is IntentState.CONFIRMED
-            and read_at is not None
-            and there.changed_at < read_at
-        ):
+        confirmed = [
+            way.changed_at
+            for way in ways
+            if way.connection == roles.orders and way.state is IntentState.CONFIRMED and way.changed_at is not None
+        ]
+        if confirmed and read_at is not None and max(confirmed) < read_at:
             continue
         way = ways[0]
         sums[way.currency] = sums.get(way.currency, Decimal(0)) + max(way.amount or Decimal(0), Decimal(0))

@@ -7,13 +7,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
 
-from connectors.abilities import StockSource
+from connectors.abilities import OrderAnswer, OrderSimulating, SimulatedOrder, StockSource
 from connectors.envelopes import SourceRecord
 from connectors.registry import get_connector
 from crm_core.errors import ConfigurationFault, CounterfoilError, RecordNotFound
 from crm_core.ids import ConnectionName, EntityType, ExternalId
 from sync_jobs.bootstrap import Hub
-from sync_jobs.live.answers import BreakerReport
+from sync_jobs.live.answers import BreakerReport, Provenance, Source
 from sync_jobs.live.flights import Flights
 from sync_jobs.live.intake import Intake
 from sync_jobs.live.office import Office, Opened
@@ -79,6 +79,34 @@ class LookUps:
 
         return self._share(connection, EntityType.STOCK_LEVEL, f"of {product}", fetch, seconds)
 
+    def simulates(self, connection: ConnectionName) -> bool:
+        """Whether a connection's system can compute an order without placing it."""
+        settings = self._hub.settings.connections.get(connection)
+        return settings is not None and issubclass(get_connector(settings.connector), OrderSimulating)
+
+    def simulated(
+        self, connection: ConnectionName, order: SimulatedOrder, *, seconds: float
+    ) -> Future[tuple[OrderAnswer | None, Source]]:
+        """What the back office computes for an order; with None, the source says why. The future never raises."""
+
+        def work(opened: Opened) -> OrderAnswer:
+            assert isinstance(opened.connector, OrderSimulating)
+            return opened.connector.simulate_order(order)
+
+        made: Future[tuple[OrderAnswer | None, Source]] = Future()
+
+        def settle(done: Future[OrderAnswer]) -> None:
+            error = done.exception()
+            if error is None:
+                answer = done.result()
+                age = max((self._hub.clock() - answer.as_of).total_seconds(), 0.0)
+                made.set_result((answer, Source(connection, Provenance.LIVE, answer.as_of, age)))
+            else:
+                made.set_result((None, Source(connection, Provenance.UNKNOWN, None, None, _reason_of(error))))
+
+        self.offices[connection].call(work, seconds=seconds).add_done_callback(settle)
+        return made
+
     def reports(self) -> tuple[BreakerReport, ...]:
         """How the breakers stand, in the order of the connections."""
         return tuple(office.breaker.report() for office in self.offices.values())
@@ -109,11 +137,9 @@ class LookUps:
             error = done.exception()
             if error is None:
                 settled.set_result(done.result())
-            elif isinstance(error, CounterfoilError):
-                is_gone = isinstance(error, RecordNotFound)
-                settled.set_result(Outcome(asked_at, str(error), may_fall_back=not is_gone))
             else:
-                settled.set_result(Outcome(asked_at, f"the look-up failed: {type(error).__name__}"))
+                is_gone = isinstance(error, RecordNotFound)
+                settled.set_result(Outcome(asked_at, _reason_of(error), may_fall_back=not is_gone))
 
         self._flights.share((connection, entity, what), begin).add_done_callback(settle)
         return settled
@@ -131,3 +157,8 @@ class LookUps:
         if len(records) == 1 and problems:
             return Outcome(asked_at, next(iter(problems.values())), may_fall_back=False, problems=problems)
         return Outcome(asked_at, taken=frozenset(record.external_id for record in records), problems=problems)
+
+
+def _reason_of(error: BaseException) -> str:
+    """In one line and without a secret: our own errors are so, others tell their kind only."""
+    return str(error) if isinstance(error, CounterfoilError) else f"the look-up failed: {type(error).__name__}"

@@ -14,7 +14,16 @@ from crm_core.orders import line_amount
 from crm_core.store import sales as store
 from crm_core.store.session import Session
 from sync_jobs.live.answers import Freshness, Provenance, Source
-from sync_jobs.live.credit import CLOCKS_APART, Claims, CreditReading, Roles, claims_of, roles_of
+from sync_jobs.live.credit import (
+    CLOCKS_APART,
+    Claims,
+    CreditReading,
+    JoinedCredit,
+    Roles,
+    claims_of,
+    join_credit,
+    roles_of,
+)
 from sync_jobs.live.lookups import LookUps, Outcome
 from sync_jobs.sales_settings import SalesSettings
 
@@ -32,6 +41,10 @@ class CreditAtHand:
     counted: Mapping[str, Decimal] | None
     missing: tuple[tuple[ConnectionName, ExternalId], ...]
     """Records that a back office may have and that the store does not: they can be asked for live only."""
+
+    def joined(self, account_id: CrmId, settings: SalesSettings) -> list[JoinedCredit]:
+        """Put together by the rule of the settings."""
+        return join_credit(account_id, self.readings, self.claims, settings, roles=self.roles, counted=self.counted)
 
 
 Asked = Mapping[tuple[ConnectionName, ExternalId], Outcome]
@@ -75,8 +88,12 @@ def credit_at_hand(
         credit, connection = bound.entity, bound.connection or NOT_BOUND
         assert isinstance(credit, Credit)
         seen.add(connection)
-        outcome = asked.get((connection, bound.external_id)) if bound.external_id is not None else None
-        source = source_of(connection, credit.as_of, outcome, freshness, now)
+        if bound.external_id is None:
+            age = (now - credit.as_of).total_seconds()
+            outcome, source = None, Source(connection, Provenance.CACHED, credit.as_of, age, "kept in the CRM only")
+        else:
+            outcome = asked.get((connection, bound.external_id))
+            source = source_of(connection, credit.as_of, outcome, freshness, now)
         is_known = source.provenance is not Provenance.UNKNOWN
         moment = outcome.asked_at if source.provenance is Provenance.LIVE and outcome else credit.as_of - CLOCKS_APART
         readings.append(CreditReading(connection, credit if is_known else None, source, moment if is_known else None))
@@ -162,7 +179,9 @@ def _amount_of(session: Session, order_id: CrmId) -> Decimal:
 def records_to_ask(
     session: Session, account_id: CrmId, look_ups: LookUps, freshness: Freshness, now: datetime
 ) -> list[tuple[ConnectionName, ExternalId]]:
-    """The credit records that are not fresh enough. Raises EntityAbsent."""
+    """The credit records that are not fresh enough. Raises EntityAbsent where there is something to ask."""
+    if freshness.fresh_seconds is None:
+        return []
     store.check_exists(session, EntityType.ACCOUNT, account_id)
     wanted: list[tuple[ConnectionName, ExternalId]] = []
     seen: set[ConnectionName] = set()
@@ -174,8 +193,6 @@ def records_to_ask(
         age = (now - bound.entity.as_of).total_seconds()
         if not freshness.is_fresh(age):
             wanted.append((bound.connection, bound.external_id))
-    if freshness.fresh_seconds is None:
-        return wanted
     # In every back office that we know, a credit has the key of the account that it is of.
     return wanted + [
         (connection, external_id)

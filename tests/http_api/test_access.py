@@ -28,8 +28,8 @@ from sync_jobs.operations import opened
 from tests.cli.office import Desk
 from tests.http_api.conftest import Api
 
-OPEN = {"/healthz", "/readyz", "/openapi.json"}
-"""What anybody may ask for."""
+OPEN = {"/healthz", "/readyz", "/openapi.json", "/webhooks/{name}"}
+"""What anybody may ask for; a webhook is known by its signature."""
 
 
 # -- rules ------------------------------------------------------------------------------------------------------------
