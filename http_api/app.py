@@ -19,6 +19,7 @@ from crm_core.errors import CounterfoilError
 from http_api import health
 from http_api.access import Access
 from http_api.audit import AuditTrail
+from http_api.desk.app import add_desk
 from http_api.door import Door
 from http_api.metrics import Metrics
 from http_api.operations import letters as letter_routes
@@ -97,6 +98,7 @@ def create_app(hub: Hub, settings: HttpSettings | None = None) -> FastAPI:
     app.add_exception_handler(HTTPException, _answer_http)
     for routes in (health, account_routes, product_routes, run_routes, letter_routes, outbox_routes, webhook_routes):
         app.include_router(routes.router)
+    add_desk(app)
     return app
 
 
