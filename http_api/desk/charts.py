@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 _HUNDRED = Decimal(100)
 _TO_THE = Decimal("0.01")
@@ -129,7 +129,7 @@ def timeline(
         shapes.append(_text("tick", x, bottom + 16, text, anchor))
     for row, (name, spans) in enumerate(lanes):
         top = row * LANE_HEIGHT
-        shapes.append(_text("lane", "100" if is_rtl else "0", top + 14, name, "start"))
+        shapes.append(_text("lane", "100" if is_rtl else "0", top + 14, name, "start", dx=-4 if is_rtl else 4))
         for span in spans:
             left, right = place(span.started), place(span.finished or end)
             shapes.append(_rect(span.kind, left, right - left, top + 20, LANE_BAR, span.label, is_rtl))
@@ -168,8 +168,10 @@ def _rect(kind: str, at: Decimal, width: Decimal, y: float, height: float, label
     )
 
 
-def _text(kind: str, x: str, y: float, text: str, anchor: str) -> Markup:
-    return Markup('<text class="{}" x="{}%" y="{}" text-anchor="{}">{}</text>').format(kind, x, y, anchor, escape(text))
+def _text(kind: str, x: str, y: float, text: str, anchor: str, *, dx: int = 0) -> Markup:
+    return Markup('<text class="{}" x="{}%" y="{}" dx="{}" text-anchor="{}">{}</text>').format(
+        kind, x, y, dx, anchor, text
+    )
 
 
 def _x(at: Decimal, is_rtl: bool) -> Decimal:

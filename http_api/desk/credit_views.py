@@ -57,12 +57,13 @@ class CreditView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreditChange:
-    """A credit before and after an order, in one currency."""
+    """A credit before and after an order, in one currency. legend: what the bar has drawn."""
 
     currency: str
     before: CreditAnswer
     after: CreditAnswer
     bar: Markup
+    legend: tuple[Part, ...]
     sources: tuple[Source, ...]
 
 
@@ -99,6 +100,11 @@ def credit_change(before: CreditAnswer, after: CreditAnswer, account_name: str, 
         before=before,
         after=after,
         bar=credit_bar(before, account_name, t, ordered=ordered),
+        legend=tuple(
+            Part(kind, amount)
+            for kind, amount in (*before.parts.items(), (THIS_ORDER, ordered))
+            if amount is not None and amount > 0
+        ),
         sources=before.sources,
     )
 

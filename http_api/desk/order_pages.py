@@ -121,7 +121,6 @@ def placed_order(request: Request, order_id: RowId) -> Response:
         name=found.number or f"#{order_id}",
         account_name=accounts[found.account_id].name if found.account_id in accounts else f"#{found.account_id}",
         lines=lines,
-        total=found.total_amount if found.total_amount is not None else found.untaxed_amount,
         pushes=live_of(request).order(CrmId(order_id)).pushes,
     )
 

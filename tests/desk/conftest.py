@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,21 +43,14 @@ class Desk:
     hub: Hub
     app: FastAPI
     office: Rehearsal
-    keys: dict[Scope, str] = field(default_factory=dict)
 
     def key(self, *scopes: Scope) -> str:
         """The text of a new key."""
-        drawn = new_key()
-        with opened(self.hub) as session:
-            add_key(session, drawn, "Jane at the desk", scopes, self.hub.clock())
-        return drawn.text
+        return key_for(self.hub, *scopes)
 
     def id_of(self, entity: EntityType, code: str) -> CrmId:
         """Our id of a record by its code."""
-        found = repository.find_by_code(self.hub.database.engine, entity, code)
-        assert found is not None
-        assert found.id is not None
-        return found.id
+        return id_of(self.hub, entity, code)
 
 
 @dataclass
@@ -83,6 +76,22 @@ class Visitor:
     def sign_in(self, key: str) -> str:
         """The page that follows."""
         return self.post("/desk/sign-in", self.get("/desk/sign-in"), {"key": key})
+
+
+def key_for(hub: Hub, *scopes: Scope) -> str:
+    """The text of a new key."""
+    drawn = new_key()
+    with opened(hub) as session:
+        add_key(session, drawn, "Jane at the desk", scopes, hub.clock())
+    return drawn.text
+
+
+def id_of(hub: Hub, entity: EntityType, code: str) -> CrmId:
+    """Our id of a record by its code."""
+    found = repository.find_by_code(hub.database.engine, entity, code)
+    assert found is not None, code
+    assert found.id is not None
+    return found.id
 
 
 @contextmanager
