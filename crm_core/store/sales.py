@@ -96,6 +96,21 @@ def records_of(session: Session, entity: EntityType, crm_id: int) -> list[tuple[
     ]
 
 
+def keys_of_field(
+    session: Session, entity: EntityType, field: str, crm_id: int
+) -> list[tuple[ConnectionName, ExternalId]]:
+    """The records behind the entities that refer to an account or product; those that are gone are left out."""
+    return [
+        (ConnectionName(connection), ExternalId(external_id))
+        for connection, external_id in session.all(
+            f"SELECT s.connection, b.external_id FROM {table_of(entity).name} e JOIN streams s ON s.entity = ?"
+            f' JOIN bindings b ON b.stream_id = s.id AND b.crm_id = e.id WHERE e."{field}" = ?'
+            " AND b.deleted_at IS NULL ORDER BY s.id, b.external_id",
+            (entity.value, crm_id),
+        )
+    ]
+
+
 def prices_for(session: Session, price_list_id: int, product_ids: Sequence[int]) -> list[Entity]:
     """The prices of a list for these products."""
     condition, keys = session.where_in("product_id", sorted(set(product_ids)))
