@@ -22,6 +22,7 @@ from fastapi.security import HTTPBearer
 
 from crm_core.access import KEY_PREFIX, SALT_BYTES, Scope, is_same, key_digest, may, split_key
 from crm_core.clock import Clock
+from crm_core.errors import did_you_mean
 from crm_core.store import access as store
 from crm_core.store.access import ApiKey, AuditEntry
 from crm_core.store.database import Database
@@ -173,8 +174,9 @@ class Access:
     # -- what they may ------------------------------------------------------------------------------------------------
 
     async def admit(self, request: Request, asker: Asker, scope: Scope, *, is_change: bool) -> None:
-        """Let the asker do what needs `scope`, and note it. Raises Refused (403, 429), StoreFault when a change cannot
-        be noted.
+        """Let the asker do what needs `scope`, and note it.
+
+        Raises Refused (403, 422, 429), and StoreFault when a change cannot be noted.
         """
         entry = AuditEntry(
             request.state.request_id,
@@ -197,6 +199,7 @@ class Access:
                 f"more than {self._settings.requests_per_minute} requests a minute",
                 retry_after=str(max(1, round(wait_seconds))),
             )
+        refuse_unknown_parameters(request)
         if is_change:
             await run_sync(self._trail.begin, entry)
 
@@ -211,6 +214,20 @@ class Access:
             self._paces = {one: at for one, at in self._paces.items() if at > now}
         self._paces[who] = mark + step
         return 0.0
+
+
+def refuse_unknown_parameters(request: Request) -> None:
+    """A slip (`freshnes=live`) must not pass as a question without it. Raises Refused (422) that names the nearest."""
+    if not request.query_params:
+        return
+    dependant = getattr(request.scope.get("route"), "dependant", None)
+    if dependant is None:
+        return
+    known = [parameter.alias for parameter in dependant.query_params]
+    for name in request.query_params:
+        if name not in known:
+            hint = did_you_mean(name[:60], known)
+            raise refusal(422, "invalid_request", f"there is no parameter {name[:60]!r} here{hint}")
 
 
 def asker_with(key: ApiKey) -> Asker:

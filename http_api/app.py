@@ -27,8 +27,10 @@ from http_api.operations import outbox as outbox_routes
 from http_api.operations import runs as run_routes
 from http_api.problems import MEDIA_TYPE, Problem, Refused, problem_of
 from http_api.sales import accounts as account_routes
+from http_api.sales import orders as order_routes
 from http_api.sales import products as product_routes
 from http_api.settings import HttpSettings, http_settings
+from http_api.shapes import ProblemShape
 from http_api.webhooks import routes as webhook_routes
 from http_api.webhooks.puller import NoticePuller
 from sync_jobs.bootstrap import Hub
@@ -38,6 +40,11 @@ _DESCRIPTION = """Live credit, stock and prices for sales; runs, dead letters an
 
 Money and quantities are text (`"9.50"`), so that no reader makes a binary fraction of them. Instants are ISO 8601 in
 UTC. Whatever is no success is `application/problem+json`."""
+
+_ROUTES = (
+    *(health, account_routes, product_routes, order_routes),
+    *(run_routes, letter_routes, outbox_routes, webhook_routes),
+)
 
 
 @dataclass(frozen=True)
@@ -96,10 +103,27 @@ def create_app(hub: Hub, settings: HttpSettings | None = None) -> FastAPI:
         app.add_exception_handler(kind, _answer_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(HTTPException, _answer_http)
-    for routes in (health, account_routes, product_routes, run_routes, letter_routes, outbox_routes, webhook_routes):
+    for routes in _ROUTES:
         app.include_router(routes.router)
+    _describe_problems(app)
     add_desk(app)
     return app
+
+
+def _describe_problems(app: FastAPI) -> None:
+    """The shape of a problem, which every route refers to, in the description."""
+    describe = app.openapi
+
+    def described() -> dict[str, Any]:
+        made = describe()
+        schemas = made.setdefault("components", {}).setdefault("schemas", {})
+        if "Problem" not in schemas:
+            problem = ProblemShape.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas |= problem.pop("$defs", {})
+            schemas["Problem"] = problem
+        return made
+
+    app.openapi = described  # type: ignore[method-assign]
 
 
 def answer(problem: Problem, request: Request) -> Response:

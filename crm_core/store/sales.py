@@ -23,7 +23,6 @@ from crm_core.store.page import entity_values, get_moment, quoted, stamp, unstam
 from crm_core.store.session import Row, Session, row_decoder
 from crm_core.store.state import allocate_ids
 
-
 _decoders: dict[tuple[type[Session], EntityType], Callable[[Row], Row]] = {}
 """Made once for each kind of database: making one takes longer than an answer's queries."""
 
@@ -93,6 +92,21 @@ def records_of(session: Session, entity: EntityType, crm_id: int) -> list[tuple[
             "SELECT s.connection, b.external_id FROM streams s JOIN bindings b ON b.stream_id = s.id AND b.crm_id = ?"
             " WHERE s.entity = ? AND b.deleted_at IS NULL ORDER BY s.id, b.external_id",
             (crm_id, entity.value),
+        )
+    ]
+
+
+def keys_of_field(
+    session: Session, entity: EntityType, field: str, crm_id: int
+) -> list[tuple[ConnectionName, ExternalId]]:
+    """The records behind the entities that refer to an account or product; those that are gone are left out."""
+    return [
+        (ConnectionName(connection), ExternalId(external_id))
+        for connection, external_id in session.all(
+            f"SELECT s.connection, b.external_id FROM {table_of(entity).name} e JOIN streams s ON s.entity = ?"
+            f' JOIN bindings b ON b.stream_id = s.id AND b.crm_id = e.id WHERE e."{field}" = ?'
+            " AND b.deleted_at IS NULL ORDER BY s.id, b.external_id",
+            (entity.value, crm_id),
         )
     ]
 

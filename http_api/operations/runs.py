@@ -15,7 +15,7 @@ from crm_core.store import state
 from http_api.access import changes, reads
 from http_api.operations.shapes import (
     BreakerShape,
-    CheckShape,
+    ConnectionCheckShape,
     ConnectionShape,
     ConnectionsShape,
     JobShape,
@@ -92,7 +92,7 @@ async def get_connection(request: Request, name: ConnectionPath) -> Response:
 
 @router.post(
     "/connections/{name}/check",
-    response_model=CheckShape,
+    response_model=ConnectionCheckShape,
     responses=problems(404),
     dependencies=[changes(Scope.OPERATIONS)],
 )
@@ -104,14 +104,14 @@ async def check_connection(request: Request, name: ConnectionPath) -> Response:
     return answered(await run_sync(_check, hub.settings.get_connection(name)))
 
 
-def _check(settings: ConnectionSettings) -> CheckShape:
+def _check(settings: ConnectionSettings) -> ConnectionCheckShape:
     try:
         with open_connector(settings) as connector:
             connector.check()
     except CounterfoilError as error:
         problem = problem_of(error)
-        return CheckShape(is_ok=False, cause=problem.cause, detail=problem.detail)
-    return CheckShape(is_ok=True, cause=None, detail=None)
+        return ConnectionCheckShape(is_ok=False, cause=problem.cause, detail=problem.detail)
+    return ConnectionCheckShape(is_ok=True, cause=None, detail=None)
 
 
 def _connections(face: Any) -> list[ConnectionShape]:

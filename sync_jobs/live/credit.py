@@ -259,15 +259,13 @@ def _piece(
     credit = None
     overdue = figures["overdue"]
     if currency is not None and moments:
-        made = Credit.model_validate(
-            {
-                "account_id": account_id,
-                "currency": currency,
-                "limit": None if limit is None else limit.limit,
-                "is_on_hold": bool(is_on_hold),
-                "as_of": min(moments),
-                **figures,
-            }
+        made = Credit.model_construct(  # of checked values: no need to check them again
+            account_id=account_id,
+            currency=currency,
+            limit=None if limit is None else limit.limit,
+            is_on_hold=bool(is_on_hold),
+            as_of=min(moments),
+            **figures,  # type: ignore[arg-type]
         )
         found = find_overdue(made)
         overdue = None if found is None else found.amount
