@@ -176,7 +176,7 @@ class Access:
     async def admit(self, request: Request, asker: Asker, scope: Scope, *, is_change: bool) -> None:
         """Let the asker do what needs `scope`, and note it.
 
-        Raises Refused (403, 422, 429), and StoreFault when a change cannot be noted.
+        Raises Refused (403, 429), and StoreFault when a change cannot be noted.
         """
         entry = AuditEntry(
             request.state.request_id,
@@ -199,7 +199,6 @@ class Access:
                 f"more than {self._settings.requests_per_minute} requests a minute",
                 retry_after=str(max(1, round(wait_seconds))),
             )
-        refuse_unknown_parameters(request)
         if is_change:
             await run_sync(self._trail.begin, entry)
 
@@ -260,6 +259,7 @@ def _needs(scope: Scope, *, is_change: bool) -> Dependency:
     async def admitted(request: Request, _: Annotated[Any, Depends(_scheme)]) -> Asker:
         access: Access = request.app.state.face.access
         asker = await access.asker_of(request)
+        refuse_unknown_parameters(request)
         await access.admit(request, asker, scope, is_change=is_change)
         return asker
 
