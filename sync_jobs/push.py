@@ -22,7 +22,7 @@ from threading import Event
 from connectors.sinks import Refused, SinkSpec
 from connectors.transport.fence import awake_seconds
 from crm_core.clock import Clock
-from crm_core.errors import StoreFault
+from crm_core.errors import ConfigurationFault, OutcomeUnknown, StoreFault
 from crm_core.ids import ConnectionName, EntityType
 from crm_core.intents import IntentEvent, IntentState
 from crm_core.store import outbox, outbox_steps, state
@@ -266,8 +266,14 @@ class Pusher:
     def _took(self, outcomes: list[Outcome] | Broken) -> None:
         if isinstance(outcomes, Broken):
             self._broken = self._broken or outcomes.error
-            if outcomes.task is not None:
-                self._not_begun(outcomes.task, str(outcomes.error))
+            match outcomes:
+                case Broken(ConfigurationFault() as fault, Send() | Look() as task):
+                    self._not_begun(task, str(fault))
+                case Broken(error, Send(writes)):
+                    lost = OutcomeUnknown(f"the push failed: {type(error).__name__}: {error}")
+                    self._took([Answered(one, Refused(lost)) for one in writes])
+                case Broken(error, Look() as task):
+                    self._not_begun(task, str(error))
             return
         self._tasks_out -= 1
         for outcome in outcomes:

@@ -10,12 +10,20 @@ from typing import Any
 import pytest
 
 from connectors.sinks import Accepted, Action, FindingOut, Found, Refused, Resolution, Write
-from crm_core.errors import ConnectorError, OutcomeUnknown, ProtocolViolation, ServiceUnavailable
+from crm_core.errors import (
+    ConfigurationFault,
+    ConnectorError,
+    OutcomeUnknown,
+    ProtocolViolation,
+    RuleFault,
+    ServiceUnavailable,
+)
 from crm_core.ids import ClientReference, CrmId, EntityType, ExternalId, IdempotencyKey
 from crm_core.intents import IntentEvent, IntentState
 from crm_core.model.sales import Order, OrderLine
 from crm_core.store.database import Database
 from sync_jobs.push_decisions import LookAgain, after_look, back_off, differences
+from sync_jobs.push_report import SilentPushListener
 from tests.conftest import TestClock
 from tests.support.memory_office import MemoryOffice, once
 from tests.support.pushing import ORDER, PushBench
@@ -149,14 +157,100 @@ def test_other_orders_do_not_wait_for_a_lost_one(bench: PushBench, order: CrmId)
     assert bench.intent(order).state is IntentState.OUTCOME_UNKNOWN
 
 
-def test_a_fault_of_the_connector_is_an_unknown_outcome_and_not_a_lost_order(bench: PushBench, order: CrmId) -> None:
-    def broken(write: Write) -> None:
-        raise KeyError("a bug after the commit")
+FAULTS = [KeyError("a bug"), RuleFault("no such currency"), MemoryError(), SystemExit(3), KeyboardInterrupt()]
 
-    bench.office.after = broken
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_fault_of_the_connector_is_an_unknown_outcome_and_not_a_lost_order(
+    bench: PushBench, order: CrmId, clock: TestClock, moment: str, fault: BaseException
+) -> None:
+    """A library that calls sys.exit() after the commit must not have the order sent a second time."""
+    faults = [fault]
+
+    def broken(write: Write) -> None:
+        if faults:
+            raise faults.pop()
+
+    setattr(bench.office, moment, broken)
     bench.push()
     assert len(bench.office.pushed) == 1
+    if moment == "before":
+        lost = bench.intent(order)
+        assert (lost.state, len(bench.office.looked)) == (IntentState.OUTCOME_UNKNOWN, 1)
+        clock.now += SETTLED
+        bench.push()
     bench.assert_exactly_once([order])
+    assert bench.events(bench.intent(order)) == (["lose", "miss"] if moment == "before" else ["lose", "adopt"])
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
+def test_a_connector_that_fails_while_it_looks_is_asked_again(
+    bench: PushBench, order: CrmId, clock: TestClock, fault: BaseException
+) -> None:
+    bench.office.after = once(LOST)
+    faults = [fault]
+
+    def fail(write: Write) -> None:
+        if faults:
+            raise faults.pop()
+
+    bench.office.on_find = fail
+    bench.push()
+    assert bench.intent(order).state is IntentState.OUTCOME_UNKNOWN
+    clock.advance(minutes=10)
+    bench.push()
+    assert (len(bench.office.pushed), len(bench.office.looked)) == (1, 2)
+    bench.assert_exactly_once([order])
+
+
+def test_what_a_batch_has_carried_out_is_not_sent_again_when_the_push_fails_behind_it(
+    database: Database, clock: TestClock
+) -> None:
+    """The one who watches fails (a closed pipe, say) between the answers and their recording."""
+    bench = PushBench(database, clock, MemoryOffice(max_batch=5), workers=1)
+    account, product = bench.ready()
+    orders = [bench.order(account, product) for _ in range(5)]
+    bench.office.before = once(ServiceUnavailable("down"))
+
+    class Deaf(SilentPushListener):
+        def paused(self, why: str, seconds: float) -> None:
+            raise BrokenPipeError("nobody listens")
+
+    with pytest.raises(BrokenPipeError):
+        bench.push(listener=Deaf())
+    assert bench.states() == ["outcome_unknown"] * 5
+    bench.push()
+    clock.now += SETTLED
+    bench.push()
+    assert len(bench.office.pushed) == 6, "the one that was not carried out, again"
+    bench.assert_exactly_once(orders)
+
+
+def test_answers_of_a_batch_survive_that_a_stale_record_cannot_be_read_again(
+    database: Database, clock: TestClock
+) -> None:
+    bench = PushBench(database, clock, MemoryOffice(max_batch=5), workers=1)
+    account, product = bench.ready()
+    first = bench.order(account, product, requested_date="2026-12-01")
+    bench.push()
+    bench.office.change(bench.office.held(ORDER)[0].id, warehouse="NORTH")
+    changed(bench, first, requested_date="2026-12-24")
+    others = [bench.order(account, product) for _ in range(3)]
+    faults = [ConfigurationFault("the account of the warehouse is missing")]
+
+    def fail(write: Write) -> None:
+        if faults:
+            raise faults.pop()
+
+    bench.office.on_find = fail
+    bench.push()
+    bench.assert_exactly_once(others)
+    assert bench.intent(first).state is IntentState.QUEUED
+    clock.advance(minutes=10)
+    bench.push()
+    assert len(bench.office.pushed) == 1 + 1 + 3 + 2
+    bench.assert_exactly_once([first, *others])
 
 
 # -- what a sink declares ---------------------------------------------------------------------------------------------
