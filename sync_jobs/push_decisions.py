@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from connectors.sinks import Accepted, Action, FindingOut, Found, Refused, Resolution, Write
+from connectors.sinks import Accepted, Action, FindingOut, Found, Refused, Resolution, SinkSpec, Write
 from crm_core.errors import (
     ConnectionBlocked,
     ConnectorError,
@@ -36,10 +36,10 @@ _SHARE_OF_HONOURED_TIME = 0.8
 
 @dataclass(frozen=True, slots=True)
 class LookAgain:
-    """It was looked up, and that is not enough."""
+    """It was looked up, and that is not enough. when: None = a person has to look, and to say."""
 
     intent: Intent
-    when: datetime
+    when: datetime | None
     why: str
 
 
@@ -86,19 +86,38 @@ def after_stale(intent: Intent, write: Write, found: Found | None, error: StaleV
     changes = differences(write.payload, found.values)
     if write.action is Action.UPDATE and not changes:
         return Step(intent, IntentEvent.CONFIRM, external_id=found.external_id, version=found.version, binds=True)
-    if intent.attempts >= MOST_STALE:
-        message = f"{error}; their version moved on each of {intent.attempts} times"
+    if intent.looks + 1 >= MOST_STALE:
+        message = f"{error}; their version moved on each of {MOST_STALE} times"
         return Step(intent, IntentEvent.REFUSE, cause=error.cause, message=message, version=found.version)
     message = "their version had moved on; sent again on top of it" + (f": {', '.join(changes)}" if changes else "")
-    return Step(intent, IntentEvent.FAIL, cause=error.cause, message=message, version=found.version, not_before=now)
+    return Step(
+        intent,
+        IntentEvent.FAIL,
+        cause=error.cause,
+        message=message,
+        version=found.version,
+        not_before=now,
+        looks=intent.looks + 1,
+    )
 
 
-def may_be_sent_again(intent: Intent, finding_out: FindingOut, now: datetime) -> bool:
-    """Whether the back office itself sees to it that sending again changes nothing: its key is honoured still.
+def before_look(intent: Intent, spec: SinkSpec, now: datetime) -> Step | LookAgain | None:
+    """What becomes of a lost write without looking it up; None = it is to be looked up.
 
-    For a sink that takes one write at a time: the key of a batch is not that of a write.
+    Its key is honoured still: the back office itself sees to it that sending again changes nothing. Nothing can be
+    searched over there: a person looks.
     """
-    if finding_out.resolution is not Resolution.NATIVE_KEY or finding_out.honoured_for is None:
+    if spec.finding_out.resolution is Resolution.NONE:
+        return LookAgain(intent, None, "nothing can be searched over there: a person has to look, and to say")
+    if _is_honoured(intent, spec, now):
+        return Step(intent, IntentEvent.MISS, message="its key is honoured over there: sent again")
+    return None
+
+
+def _is_honoured(intent: Intent, spec: SinkSpec, now: datetime) -> bool:
+    """For a sink that takes one write at a time only: the key of a batch is not that of a write."""
+    finding_out = spec.finding_out
+    if finding_out.resolution is not Resolution.NATIVE_KEY or finding_out.honoured_for is None or spec.max_batch > 1:
         return False
     if intent.first_sent_at is None:
         return False

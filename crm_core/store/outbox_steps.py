@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from crm_core.errors import OutcomeUnknown
 from crm_core.ids import ConnectionName, CrmId, EntityType, ExternalId
 from crm_core.intents import MOVING_STATES, IntentEvent, IntentState, state_after
 from crm_core.store.outbox import SELECT, SUPERSEDED, Intent, intent_of, new_token, note_events
@@ -43,7 +44,8 @@ class Step:
     """One step of an intent that a worker has: what happened, and what is kept of it.
 
     waits: the record that must be known over there first. message: kept on the intent, and as an event when the step is
-    off the usual way. binds: the record over there is the CRM's from now on.
+    off the usual way. looks: how often it was looked up (read again) so far; None = as often as before when it goes
+    back into the queue, else from 0 on. binds: the record over there is the CRM's from now on.
     """
 
     intent: Intent
@@ -56,7 +58,15 @@ class Step:
     not_before: datetime | None = None
     lost_at: datetime | None = None
     waits: tuple[EntityType, CrmId] | None = None
+    looks: int | None = None
     binds: bool = False
+
+    @property
+    def looks_after(self) -> int:
+        """How often it was looked up, when this step is done."""
+        if self.looks is not None:
+            return self.looks
+        return self.intent.looks if self.event in (IntentEvent.FAIL, IntentEvent.RELEASE) else 0
 
 
 _QUIET = frozenset({_E.CLAIM, _E.RELEASE, _E.SEND, _E.CONFIRM, _E.FAIL})
@@ -164,13 +174,13 @@ def record(
     session.run_many(
         "UPDATE outbox SET state = ?, external_id = coalesce(?, external_id), version = coalesce(?, version),"
         " cause = ?, field = ?, message = ?, not_before = ?, lost_at = coalesce(?, lost_at), waits_entity = ?,"
-        " waits_id = ?, looks = 0, lease_owner = '', leased_until = NULL, changed_at = ? WHERE id = ?",
+        " waits_id = ?, looks = ?, lease_owner = '', leased_until = NULL, changed_at = ? WHERE id = ?",
         [
             (
                 *(state_after(ours[step.intent.id], step.event).value, step.external_id, step.version, step.cause),
                 *(step.field, step.message, stamp(session, step.not_before), stamp(session, step.lost_at)),
                 *((step.waits[0].value, step.waits[1]) if step.waits else (None, None)),
-                *(now, step.intent.id),
+                *(step.looks_after, now, step.intent.id),
             )
             for step in kept
         ],
@@ -191,8 +201,11 @@ def record(
     return kept
 
 
-def look_again(session: Session, intents: Sequence[tuple[Intent, datetime, str]], moment: datetime) -> None:
-    """Within a transaction: these were looked up in vain, or could not be; (intent, when again, why) each."""
+def look_again(session: Session, intents: Sequence[tuple[Intent, datetime | None, str]], moment: datetime) -> None:
+    """Within a transaction: these were looked up in vain, or could not be; (intent, when again, why) each.
+
+    when again: None = not by itself; a person says what became of it.
+    """
     ours = _still_ours(session, [intent for intent, *_ in intents])
     now = stamp(session, moment)
     session.run_many(
@@ -236,18 +249,20 @@ def recover(
     sent = [intent for intent in orphans if intent.state is _S.SENT]
     # A new token fences the worker off, should it wake up.
     token = new_token()
-    for intents, event in ((claimed, _E.RELEASE), (sent, _E.LOSE)):
-        session.run_many(
-            "UPDATE outbox SET state = ?, lease_token = ?, lease_owner = '', leased_until = NULL, not_before = ?,"
-            " lost_at = ?, changed_at = ? WHERE id = ?",
-            [
-                (
-                    *(state_after(intent.state, event).value, token, now if event is _E.LOSE else None),
-                    *(now if event is _E.LOSE else stamp(session, intent.lost_at), now, intent.id),
-                )
-                for intent in intents
-            ],
-        )
+    session.run_many(
+        "UPDATE outbox SET state = ?, lease_token = ?, lease_owner = '', leased_until = NULL, not_before = NULL,"
+        " changed_at = ? WHERE id = ?",
+        [(state_after(intent.state, _E.RELEASE).value, token, now, intent.id) for intent in claimed],
+    )
+    gone = OutcomeUnknown("the worker that sent it is gone")
+    session.run_many(
+        "UPDATE outbox SET state = ?, lease_token = ?, lease_owner = '', leased_until = NULL, not_before = ?,"
+        " lost_at = ?, cause = ?, message = ?, changed_at = ? WHERE id = ?",
+        [
+            (state_after(intent.state, _E.LOSE).value, token, now, now, gone.cause, str(gone), now, intent.id)
+            for intent in sent
+        ],
+    )
     looked = [intent.id for intent in orphans if intent.state is _S.OUTCOME_UNKNOWN]
     if looked:
         condition, keys = session.where_in("id", looked)
@@ -256,7 +271,7 @@ def recover(
             f" WHERE {condition}",
             (token, now, keys),
         )
-    note_events(session, [(i.id, _E.LOSE, _S.OUTCOME_UNKNOWN, "the worker that sent it is gone") for i in sent], moment)
+    note_events(session, [(intent.id, _E.LOSE, _S.OUTCOME_UNKNOWN, str(gone)) for intent in sent], moment)
     return len(claimed), len(sent)
 
 
