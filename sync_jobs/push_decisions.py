@@ -26,7 +26,7 @@ from crm_core.errors import (
 )
 from crm_core.intents import IntentEvent
 from crm_core.store.outbox import Intent
-from crm_core.store.outbox_steps import Step
+from crm_core.store.outbox_steps import IN_DOUBT, Step
 
 LONGEST_BACK_OFF = timedelta(minutes=5)
 MOST_STALE = 5
@@ -135,9 +135,10 @@ def after_look(
         adopted: dict[str, Any] = {"external_id": found.external_id, "version": found.version, "binds": True}
         if not found.is_complete:
             return Step(intent, IntentEvent.MISS, message="was begun over there and is not finished", **adopted)
-        changes = differences(write.payload, found.values) if write.action is Action.UPDATE else []
+        changes = _missing(intent, write, found)
         if changes:
-            return Step(intent, IntentEvent.MISS, message=f"is not there yet: {', '.join(changes)}", **adopted)
+            message = f"is not there yet: {', '.join(changes)}"
+            return Step(intent, IntentEvent.MISS, message=message, action=Action.UPDATE.value, **adopted)
         return Step(intent, IntentEvent.ADOPT, message="was looked up and is there", **adopted)
     if write.action is Action.CANCEL:
         return Step(intent, IntentEvent.ADOPT, external_id=intent.external_id, message="is not there any more")
@@ -147,6 +148,18 @@ def after_look(
     if write.action is Action.UPDATE:
         return Step(intent, IntentEvent.REFUSE, cause="record_not_found", message="the record is gone over there")
     return Step(intent, IntentEvent.MISS, message="was looked up and is surely absent")
+
+
+def _missing(intent: Intent, write: Write, found: Found) -> list[str]:
+    """What of a change is not there, so that it goes out on top of what is.
+
+    A creation that we have sent is there as it was sent, or as their people changed it since. One in doubt may have
+    been followed by changes that the database, come back from a backup, does not know: it is compared like an update.
+    """
+    is_in_doubt = intent.cause == IN_DOUBT and write.action is not Action.CANCEL
+    if is_in_doubt and not write.payload:
+        return ["it cannot be put into their words to be compared"]
+    return differences(write.payload, found.values) if is_in_doubt or write.action is Action.UPDATE else []
 
 
 def after_failed_look(intent: Intent, error: ConnectorError, now: datetime) -> Step | LookAgain:

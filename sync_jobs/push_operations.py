@@ -221,6 +221,18 @@ def _decided(hub: Hub, intent_ids: Sequence[int], event: IntentEvent, message: s
         return [outbox.decide(session, one, event, hub.clock(), message=message) for one in intent_ids]
 
 
+def recheck(hub: Hub, connection: str) -> int:
+    """After the database came back from a backup: what is queued in it may have been sent since. The next push looks
+    each of these intents up before it sends it. Returns how many.
+
+    Raises ConfigurationFault, and StoreFault, changing nothing, while a push of the connection is at work.
+    """
+    (name,) = pushing_connections(hub, connection)
+    with opened_durably(hub) as session, session.transaction():
+        outbox_steps.recover(session, name, hub.clock(), state.is_dead_here)
+        return outbox_steps.doubt(session, name, hub.clock())
+
+
 def edit(hub: Hub, intent_id: int, payload: Mapping[str, Any]) -> Intent:
     """Replace what a rejected intent will send; it goes out with `retry`. Raises StoreFault for any other state."""
     encoded = msgspec.json.Encoder(decimal_format="number").encode(dict(payload))
