@@ -21,6 +21,7 @@ from crm_core.intents import IntentEvent, IntentState
 from crm_core.store import outbox, outbox_steps, state
 from crm_core.store.outbox import Intent
 from crm_core.store.session import Session
+from mappings.compiler import Explanation
 from sync_jobs.bootstrap import Hub
 from sync_jobs.outgoing import OutgoingEntity, all_outgoing
 from sync_jobs.push import Pusher
@@ -252,6 +253,17 @@ def payload_of(hub: Hub, intent: Intent) -> dict[str, Any]:
     if not done.ready:
         raise ConfigurationFault(f"intent {intent.id} cannot be mapped: {done.steps[0].message}")
     return dict(done.ready[0].write.payload)
+
+
+def explain(hub: Hub, intent: Intent, field_name: str) -> Explanation:
+    """Where a field of what this intent sends comes from, by the mapping in force: `lines[2].unit` is told as `lines`.
+
+    Raises ConfigurationFault for a field without a rule.
+    """
+    outgoing = all_outgoing(hub.settings)[intent.connection]
+    with opened_durably(hub) as session:
+        stream_ids = {intent.entity: state.stream_id_of(session, intent.connection, intent.entity)}
+        return Preparer(session, intent.connection, outgoing, stream_ids, hub.clock).explain(intent, field_name)
 
 
 def find_open_intents(session: Session, connection: str, entity: EntityType, crm_id: CrmId) -> list[Intent]:

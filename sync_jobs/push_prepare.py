@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,7 +12,7 @@ from typing import Any
 import msgspec
 
 from connectors.sinks import Action, Write
-from crm_core.errors import MappingFault, UnresolvedReference
+from crm_core.errors import ConfigurationFault, MappingFault, UnresolvedReference, did_you_mean
 from crm_core.ids import ConnectionName, CrmId, EntityType, ExternalId
 from crm_core.intents import IntentEvent, IntentState
 from crm_core.model.data import values_as_data
@@ -20,6 +21,7 @@ from crm_core.store.outbox import Intent, NewIntent
 from crm_core.store.outbox_steps import IN_DOUBT, Step
 from crm_core.store.page import Binding, bindings_of_crm, entity_values, external_ids_of, texts_of_field
 from crm_core.store.session import Session
+from mappings.compiler import Explanation
 from mappings.operations import Refusal
 from mappings.outgoing import ADDRESSES
 from mappings.outgoing_plan import Reference
@@ -85,6 +87,18 @@ class Preparer:
             write = _write(intent, action, payload, external_id, intent.version)
             found.append(Prepared(intent, write, _encode(payload), intent.mapping or ""))
         return found
+
+    def explain(self, intent: Intent, name: str) -> Explanation:
+        """Where a field of the payload comes from. Raises ConfigurationFault that names the nearest one."""
+        top = re.split(r"[.\[]", name)[0]
+        mapping = self.outgoing[intent.entity].mapping
+        if top not in mapping.field_names:
+            known = did_you_mean(top, mapping.field_names)
+            raise ConfigurationFault(f"the push mapping of {intent.entity.value} has no rule for {top!r}{known}")
+        record = self._records([intent])[intent.id]
+        there = self._bindings([intent]).get((intent.entity, intent.crm_id), [])
+        record["action"] = _action(intent, there)[0].value
+        return mapping.explain(record, top, self._resolve)
 
     def _records(self, intents: Sequence[Intent]) -> dict[int, dict[str, Any]]:
         """What the push mapping reads of each; what they refer to is looked up for all of them at once."""

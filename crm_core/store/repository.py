@@ -6,6 +6,7 @@ each kind of part, whatever the number of entities. Nothing here writes.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -21,7 +22,7 @@ from crm_core.model.catalogue import Price, PriceList
 from crm_core.model.sales import Invoice
 from crm_core.model.schema import MODELS, schema_of
 from crm_core.model.stock import StockLevel, Warehouse
-from crm_core.store.tables import ENTITIES, PARTS
+from crm_core.store.tables import ENTITIES, PARTS, outbox
 
 DEFAULT_LIMIT = 100
 _IDS_AT_ONCE = 1000  # in one condition; SQLite takes 32,766 parameters, PostgreSQL 65,535
@@ -70,6 +71,18 @@ class Label(NamedTuple):
 
     code: str
     name: str
+
+
+class NewestWrite(NamedTuple):
+    """Where an entity stands on its way to a back office: the state and the cause of its newest intent.
+
+    external_id: of the record over there, once it is known.
+    """
+
+    connection: str
+    state: str
+    cause: str | None
+    external_id: str | None
 
 
 # -- any entity -------------------------------------------------------------------------------------------------------
@@ -141,6 +154,25 @@ def labels_of(engine: Engine, entity: EntityType, crm_ids: Iterable[CrmId | None
             rows = connection.execute(select(table.c.id, table.c[code], table.c[name]).where(table.c.id.in_(ids)))
             found.update({row[0]: Label(row[1] or f"#{row[0]}", row[2] or "") for row in rows})
     return found
+
+
+def newest_writes(
+    engine: Engine, entity: EntityType, crm_ids: Iterable[CrmId | None]
+) -> dict[CrmId, list[NewestWrite]]:
+    """What was queued of these entities last, one for each connection that they go out over, by its name."""
+    o = outbox.c
+    found: dict[CrmId, dict[str, NewestWrite]] = defaultdict(dict)
+    with _connected(engine) as connection:
+        for ids in batched_ids(sorted({crm_id for crm_id in crm_ids if crm_id is not None})):
+            rows = connection.execute(
+                select(o.crm_id, o.connection, o.state, o.cause, o.external_id)
+                .where(o.entity == entity.value, o.crm_id.in_(ids))
+                .order_by(o.connection, o.id)
+            )
+            for crm_id, name, state, cause, external_id in rows:
+                known = found[crm_id].get(name)
+                found[crm_id][name] = NewestWrite(name, state, cause, external_id or (known and known.external_id))
+    return {crm_id: list(by_connection.values()) for crm_id, by_connection in found.items()}
 
 
 # -- what belongs to a product or an account --------------------------------------------------------------------------
