@@ -29,6 +29,7 @@ from terminal.frame import (
 )
 from terminal.letters import dead_letters
 from terminal.mapping import mapping
+from terminal.push import push
 from terminal.scaffold import connector
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ main.add_command(chaos)
 main.add_command(connector)
 main.add_command(dead_letters)
 main.add_command(mapping)
+main.add_command(push)
 
 
 # -- set-up -----------------------------------------------------------------------------------------------------------

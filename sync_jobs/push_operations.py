@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -131,17 +132,51 @@ def opened_durably(hub: Hub) -> Iterator[Session]:
         session.close()
 
 
+_OPEN = """
+SELECT o.entity, CASE
+  WHEN o.state = 'rejected' THEN 'rejected'
+  WHEN o.state = 'outcome_unknown' THEN
+    CASE WHEN o.not_before IS NULL AND o.leased_until IS NULL THEN 'to be told' ELSE 'unknown' END
+  WHEN o.waits_id IS NOT NULL OR EXISTS (SELECT 1 FROM outbox e WHERE e.connection = o.connection AND e.id < o.id
+    AND e.state = 'outcome_unknown' AND e.not_before IS NULL AND e.leased_until IS NULL
+    AND ((e.entity = o.entity AND e.crm_id = o.crm_id) OR (e.entity = o.parent_entity AND e.crm_id = o.parent_id)))
+    THEN 'blocked'
+  ELSE 'waiting' END AS standing, count(*)
+FROM outbox o WHERE o.connection = ? AND o.state NOT IN ('confirmed', 'cancelled') GROUP BY o.entity, standing"""
+
+MOVES_BY_ITSELF = ("waiting", "unknown")
+"""Of what `open_work` tells: a later push goes on with these, and no person has to do anything."""
+
+
+def open_work(hub: Hub, connection: str) -> dict[EntityType, Counter[str]]:
+    """What is not at its end, by entity.
+
+    waiting: goes out by itself, now or later. unknown: is looked up. blocked: goes out once another record is known
+    over there. rejected: a person mends it. to be told: its outcome is unknown, and only a person can find it out.
+    """
+    found: dict[EntityType, Counter[str]] = {}
+    with opened_durably(hub) as session:
+        for entity, standing, count in session.all(_OPEN, (connection,)):
+            found.setdefault(EntityType(entity), Counter())[standing] += int(count)
+    return found
+
+
 # -- a rehearsal ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class PushChange:
-    """What a push would do for one intent: field -> (value over there, value sent). `error`: why it cannot go out."""
+    """What a push would do for one intent: field -> (value over there, value sent).
+
+    error: why it cannot go out. waits: for what it waits, and goes out after that by itself; its fields are not known
+    before.
+    """
 
     intent: Intent
     action: str
     fields: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
     error: str | None = None
+    waits: str | None = None
 
 
 def rehearse_push(hub: Hub, connection: str, *, limit: int = 50) -> list[PushChange]:
@@ -153,14 +188,18 @@ def rehearse_push(hub: Hub, connection: str, *, limit: int = 50) -> list[PushCha
         waiting = outbox.list_intents(session, connection=name, states=[IntentState.QUEUED], limit=limit)
         stream_ids = {entity: state.stream_id_of(session, name, entity) for entity in outgoing}
         done = Preparer(session, name, outgoing, stream_ids, hub.clock).prepare(waiting)
-    changes = {
-        step.intent.id: PushChange(step.intent, step.intent.action, error=step.message or step.cause)
-        for step in done.steps
-    }
+    changes = {step.intent.id: _held_up(step) for step in done.steps}
     with _opened(settings) as connector:
         for prepared in done.ready:
             changes[prepared.intent.id] = _change(connector, prepared)
     return [changes[intent.id] for intent in waiting if intent.id in changes]
+
+
+def _held_up(step: outbox_steps.Step) -> PushChange:
+    intent, said = step.intent, step.message or step.cause
+    if step.event is IntentEvent.REFUSE:
+        return PushChange(intent, intent.action, error=said)
+    return PushChange(intent, intent.action, waits=said)
 
 
 def _change(connector: WritingConnector, prepared: Prepared) -> PushChange:

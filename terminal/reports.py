@@ -76,22 +76,27 @@ def change_tables(changes: Sequence[Change]) -> list[Table]:
     laid_open = [(change, change_rows(change)) for change in changes]
     longest = max((len(field) for _, rows in laid_open for field, _, _ in rows), default=0)
     made = []
-    for change, fields in laid_open:
+    for change, rows in laid_open:
         is_new = change.decision is Decision.CREATED
-        rows = [
-            [f"  {field}".ljust(longest + 2), "" if is_new else _or_none(old), "" if is_new else "→", _or_none(new)]
-            for field, old, new in fields
-        ]
-        columns = (
-            Column("field"),
-            Column("before", folds=True, leaves_at=2),
-            Column("", leaves_at=1),
-            Column("after", folds=True),
-        )
         ours = "" if is_new else f" #{change.crm_id}"  # a rehearsal's new ids are not those of the pull
         title = f"{change.entity.value} {printable(change.external_id)}: {change.decision.value}{ours}"
-        made.append(Table(title, columns, rows, has_header=False))
+        made.append(difference_table(title, rows, longest, is_new=is_new))
     return made
+
+
+def difference_table(title: str, rows: Sequence[tuple[str, Any, Any]], longest: int, *, is_new: bool) -> Table:
+    """(field, before, after) each; only `after` of what is new. longest: of the fields of all tables, to align them."""
+    texts = [
+        [f"  {field}".ljust(longest + 2), "" if is_new else _or_none(old), "" if is_new else "→", _or_none(new)]
+        for field, old, new in rows
+    ]
+    columns = (
+        Column("field"),
+        Column("before", folds=True, leaves_at=2),
+        Column("", leaves_at=1),
+        Column("after", folds=True),
+    )
+    return Table(title, columns, texts, has_header=False)
 
 
 def _or_none(value: Any) -> str:

@@ -10,9 +10,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Engine, Select, Table, and_, func, or_, select
+from sqlalchemy import Connection, Engine, Select, String, Table, and_, func, or_, select
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ColumnElement
+from sqlalchemy.sql.functions import FunctionElement
 
 from crm_core.errors import StoreFault
 from crm_core.ids import CrmId, EntityType
@@ -43,6 +45,9 @@ _SEARCHED: dict[EntityType, tuple[str, ...]] = {
 }
 """The fields of its own that a query is looked for in."""
 
+_ENTERED = (EntityType.ACCOUNT, EntityType.ORDER)
+"""Those that people enter, and look for by what they entered them as."""
+
 _SEARCHED_THROUGH: dict[EntityType, tuple[tuple[str, EntityType], ...]] = {
     EntityType.PRICE: (("product_id", EntityType.PRODUCT), ("price_list_id", EntityType.PRICE_LIST)),
     EntityType.STOCK_LEVEL: (("product_id", EntityType.PRODUCT), ("warehouse_id", EntityType.WAREHOUSE)),
@@ -64,6 +69,12 @@ _ORDER: dict[EntityType, tuple[str, ...]] = {
     EntityType.PAYMENT: ("-paid_on",),
 }
 """`-` is the newest first. Those that are not listed go by their code. The id comes last, so the order is total."""
+
+
+ENTERED_AS = "entered_as"
+"""The name in `custom` of the number (or code) that an order or account was entered under. A back office gives its own
+number later, and people go on calling the order by theirs.
+"""
 
 
 class Label(NamedTuple):
@@ -140,6 +151,30 @@ def find_by_code(engine: Engine, entity: EntityType, code: str) -> Entity | None
     return found[0] if len(found) == 1 else None
 
 
+def ids_called(engine: Engine, entity: EntityType, text: str) -> list[CrmId]:
+    """The entities that have exactly this code or number, or were entered under it; else those of exactly this name."""
+    table = ENTITIES[entity]
+    code = _code_field(table)
+    conditions = [table.c[code] == text] if code is not None else []
+    with _connected(engine) as connection:
+        by_code = or_(*conditions, _entered_as(table.c.custom) == text)
+        found = list(connection.scalars(select(table.c.id).where(by_code).order_by(table.c.id)))
+        if not found and "name" in table.c:
+            found = list(connection.scalars(select(table.c.id).where(table.c.name == text).order_by(table.c.id)))
+    return found
+
+
+def known_names(engine: Engine, entity: EntityType, limit: int = 20_000) -> list[str]:
+    """Codes and names, to suggest one of; the first so many by code."""
+    table = ENTITIES[entity]
+    fields = [table.c[name] for name in (_code_field(table), "name") if name is not None and name in table.c]
+    if not fields:
+        raise ValueError(f"a {entity.value} has no code")
+    with _connected(engine) as connection:
+        rows = connection.execute(select(*fields).order_by(fields[0]).limit(limit))
+        return list(dict.fromkeys(text for row in rows for text in row if text))
+
+
 def labels_of(engine: Engine, entity: EntityType, crm_ids: Iterable[CrmId | None]) -> dict[CrmId, Label]:
     """What people call these entities, in one query a thousand; those that are not there are left out."""
     table = ENTITIES[entity]
@@ -151,7 +186,8 @@ def labels_of(engine: Engine, entity: EntityType, crm_ids: Iterable[CrmId | None
     found: dict[CrmId, Label] = {}
     with _connected(engine) as connection:
         for ids in batched_ids(wanted):
-            rows = connection.execute(select(table.c.id, table.c[code], table.c[name]).where(table.c.id.in_(ids)))
+            called = func.coalesce(table.c[code], _entered_as(table.c.custom))
+            rows = connection.execute(select(table.c.id, called, table.c[name]).where(table.c.id.in_(ids)))
             found.update({row[0]: Label(row[1] or f"#{row[0]}", row[2] or "") for row in rows})
     return found
 
@@ -308,18 +344,38 @@ def _matches(entity: EntityType, query: str | None) -> ColumnElement[bool] | Non
 
 def _has_word(entity: EntityType, word: str) -> ColumnElement[bool]:
     table = ENTITIES[entity]
-    found = [_contains(table, field, word) for field in _SEARCHED.get(entity, ())]
+    found = [_contains(table.c[field], word) for field in _SEARCHED.get(entity, ())]
+    if entity in _ENTERED:
+        found.append(_contains(_entered_as(table.c.custom), word))
     for field, target in _SEARCHED_THROUGH.get(entity, ()):
         others = ENTITIES[target]
-        theirs = or_(*(_contains(others, name, word) for name in _SEARCHED[target]))
+        theirs = or_(*(_contains(others.c[name], word) for name in _SEARCHED[target]))
         found.append(table.c[field].in_(select(others.c.id).where(theirs)))
     return or_(*found)
 
 
-def _contains(table: Table, field: str, word: str) -> ColumnElement[bool]:
+def _contains(column: ColumnElement[Any], word: str) -> ColumnElement[bool]:
     # SQLite folds the case of ASCII only, so other scripts are asked for in the spellings that occur
     spellings = dict.fromkeys((word, word.lower(), word.upper(), word.title()))
-    return or_(*(table.c[field].icontains(spelling, autoescape=True) for spelling in spellings))
+    return or_(*(column.icontains(spelling, autoescape=True) for spelling in spellings))
+
+
+class _entered_as(FunctionElement[str]):  # noqa: N801 - reads as a function at its places of use
+    """The text under `ENTERED_AS` in a column of `custom`, or null."""
+
+    type = String()
+    name = ENTERED_AS
+    inherit_cache = True
+
+
+@compiles(_entered_as, "sqlite")
+def _on_sqlite(element: _entered_as, compiler: Any, **options: Any) -> str:
+    return f"json_extract({compiler.process(element.clauses, **options)}, '$.{ENTERED_AS}')"
+
+
+@compiles(_entered_as, "postgresql")
+def _on_postgresql(element: _entered_as, compiler: Any, **options: Any) -> str:
+    return f"({compiler.process(element.clauses, **options)} ->> '{ENTERED_AS}')"
 
 
 def _code_field(table: Table) -> str | None:
