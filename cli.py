@@ -29,6 +29,7 @@ from terminal.frame import (
 )
 from terminal.letters import dead_letters
 from terminal.mapping import mapping
+from terminal.outbox import outbox
 from terminal.push import push
 from terminal.scaffold import connector
 
@@ -72,6 +73,7 @@ main.add_command(chaos)
 main.add_command(connector)
 main.add_command(dead_letters)
 main.add_command(mapping)
+main.add_command(outbox)
 main.add_command(push)
 
 

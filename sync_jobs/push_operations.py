@@ -280,12 +280,21 @@ def edit(hub: Hub, intent_id: int, payload: Mapping[str, Any]) -> Intent:
         return outbox.edit_payload(session, intent_id, encoded, hub.clock())
 
 
+def outgoing_over(hub: Hub, connection: ConnectionName, entity: EntityType) -> Mapping[EntityType, OutgoingEntity]:
+    """What goes out over a connection, this entity included. Raises ConfigurationFault when it does not (any more)."""
+    hub.settings.get_connection(connection)
+    found = all_outgoing(hub.settings).get(connection, {})
+    if entity not in found:
+        raise ConfigurationFault(f"connection {connection!r} does not push {entity.value}: see `push` in its settings")
+    return found
+
+
 def payload_of(hub: Hub, intent: Intent) -> dict[str, Any]:
     """What was sent last, or what would be sent now. Raises what mapping it raises."""
     if intent.payload is not None:
         decoded: dict[str, Any] = msgspec.json.Decoder(float_hook=Decimal).decode(intent.payload)
         return decoded
-    outgoing: Mapping[EntityType, OutgoingEntity] = all_outgoing(hub.settings)[intent.connection]
+    outgoing = outgoing_over(hub, intent.connection, intent.entity)
     with opened_durably(hub) as session:
         stream_ids = {intent.entity: state.stream_id_of(session, intent.connection, intent.entity)}
         done = Preparer(session, intent.connection, outgoing, stream_ids, hub.clock).prepare([intent])

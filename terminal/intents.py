@@ -22,7 +22,7 @@ STATE_STYLES = {
     "sent": "cyan",
     "confirmed": "green",
     "rejected": "red",
-    "outcome unknown": "bold yellow",
+    "unknown": "bold yellow",
     "cancelled": "dim",
 }
 
@@ -37,8 +37,10 @@ def record_names(hub: Hub, intents: Iterable[Intent]) -> dict[int, str]:
     return {intent.id: names[intent.entity, intent.crm_id] for intent in found}
 
 
-def names_of(hub: Hub, records: Sequence[tuple[EntityType, CrmId]]) -> dict[tuple[EntityType, CrmId], str]:
-    """The same for entities."""
+def names_of(
+    hub: Hub, records: Sequence[tuple[EntityType, CrmId]], *, is_short: bool = False
+) -> dict[tuple[EntityType, CrmId], str]:
+    """The same for entities; is_short: the code or number alone."""
     from crm_core.store.repository import labels_of
 
     made = {}
@@ -47,8 +49,8 @@ def names_of(hub: Hub, records: Sequence[tuple[EntityType, CrmId]]) -> dict[tupl
         labels = labels_of(hub.database.engine, entity, ids)
         for crm_id in ids:
             label = labels.get(crm_id)
-            parts = dict.fromkeys((label.code, label.name)) if label is not None else [f"#{crm_id}"]
-            made[entity, crm_id] = " ".join(part for part in parts if part)
+            parts = [f"#{crm_id}"] if label is None else [label.code] if is_short else [label.code, label.name]
+            made[entity, crm_id] = " ".join(dict.fromkeys(part for part in parts if part))
     return made
 
 
@@ -94,12 +96,12 @@ def count_of(hub: Hub, *, connection: str, states: Iterable[str]) -> int:
 def cause_table(counts: Sequence[Count]) -> Table:
     """Intents by their cause (those that have none are on their way), state, entity and connection."""
     rows = [
-        [f"{count:,}", printable(cause or ""), in_words(state), entity, printable(connection)]
+        [f"{count:,}", printable(cause or ""), _short(state), entity, printable(connection)]
         for connection, entity, state, cause, count in counts
     ]
     columns = (
         Column("intents", align="right"),
-        Column("cause", may_shrink=True),
+        Column("cause"),
         Column("state", styles=STATE_STYLES),
         Column("entity"),
         Column("connection", may_shrink=True, leaves_at=1),
@@ -118,7 +120,7 @@ def intent_table(
             intent.entity.value,
             printable(names[intent.id]),
             intent.action,
-            in_words(intent.state),
+            _short(intent.state),
             printable(intent.cause or ""),
             printable(intent.field or ""),
             age((now - intent.created_at).total_seconds()),
@@ -129,16 +131,16 @@ def intent_table(
     ]
     columns = (
         Column("id", align="right"),
-        Column("connection", may_shrink=True, leaves_at=6),
-        Column("entity", leaves_at=3),
+        Column("connection", may_shrink=True, leaves_at=7),
+        Column("entity", leaves_at=4),
         Column("record", may_shrink=True),
-        Column("action", leaves_at=4),
+        Column("action", leaves_at=6),
         Column("state", styles=STATE_STYLES),
         Column("cause", leaves_at=1),
         Column("field", may_shrink=True, leaves_at=2),
         Column("age", align="right", leaves_at=5),
-        Column("next try", leaves_at=2),
-        Column("message", folds=True, leaves_at=7),
+        Column("next try", may_shrink=True, leaves_at=3),
+        Column("message", folds=True, leaves_at=8),
     )
     notes = [f"{len(intents):,} of {total:,}; --limit shows more"] if len(intents) < total else []
     return Table("intents", columns, rows, notes)
@@ -149,6 +151,10 @@ def in_words(state: str) -> str:
     return str(state).replace("_", " ")
 
 
+def _short(state: str) -> str:
+    return "unknown" if state == IntentState.OUTCOME_UNKNOWN else str(state)
+
+
 def next_try(intent: Intent, now: datetime, waited_for: str | None) -> str:
     """When an intent moves, or what has to happen first. waited_for: the name of the record that it waits for."""
     match intent.state:
@@ -157,11 +163,11 @@ def next_try(intent: Intent, now: datetime, waited_for: str | None) -> str:
         case IntentState.CLAIMED | IntentState.SENT:
             return "with a worker"
         case _ if waited_for is not None:
-            return f"with {intent.waits_entity} {printable(waited_for)}"
+            return f"after {intent.waits_entity} {printable(waited_for)}"
         case IntentState.REJECTED:
-            return "a person"
+            return "when mended"
         case IntentState.OUTCOME_UNKNOWN if intent.not_before is None:
-            return "a person"
+            return "when told"
     if intent.not_before is not None and intent.not_before > now:
         return f"in {age((intent.not_before - now).total_seconds())}"
     return "next push"
@@ -211,7 +217,7 @@ def facts_of(intent: Intent, name: str, next_try_text: str) -> list[tuple[str, s
     edited = ", edited by a person" if intent.is_edited else ""
     sent = f"{moment(intent.first_sent_at)} for the first time" if intent.first_sent_at is not None else ""
     return [
-        ("record", f"{intent.entity.value} {name} (#{intent.crm_id})"),
+        ("record", f"{intent.entity.value} {name}" + ("" if name.startswith("#") else f" (#{intent.crm_id})")),
         ("to", f"{intent.connection}" + (f", record {intent.external_id}" if intent.external_id else "")),
         ("action", f"{intent.action}, revision {intent.revision}{edited}"),
         ("state", in_words(intent.state)),

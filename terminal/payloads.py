@@ -18,7 +18,7 @@ def with_changes(payload: bytes, changes: Sequence[str]) -> bytes:
     """
     import msgspec
 
-    record = _record_of(payload)
+    record = as_record(payload)
     for change in changes:
         path, equals, text = change.partition("=")
         if not equals or not path:
@@ -28,7 +28,7 @@ def with_changes(payload: bytes, changes: Sequence[str]) -> bytes:
         except msgspec.DecodeError:
             value = text
         _put(record, path, value)
-    return msgspec.json.Encoder(decimal_format="number").encode(record)
+    return encoded(record)
 
 
 def _put(record: Any, path: str, value: Any) -> None:
@@ -72,7 +72,8 @@ def _decoder() -> Any:
     return msgspec.json.Decoder(float_hook=Decimal)
 
 
-def _record_of(payload: bytes) -> dict[str, Any]:
+def as_record(payload: bytes) -> dict[str, Any]:
+    """A kept record as data, numbers as Decimal. Raises ConfigurationFault when it is no JSON object."""
     import msgspec
 
     try:
@@ -94,7 +95,14 @@ def checked_payload(text: bytes, what: str) -> bytes:
         raise ConfigurationFault(f"{what} is no JSON: {error}; nothing was changed") from error
     if not isinstance(record, dict):
         raise ConfigurationFault(f"{what} is no JSON object; nothing was changed")
-    return msgspec.json.Encoder(decimal_format="number").encode(record)
+    return encoded(record)
+
+
+def encoded(value: Any) -> bytes:
+    """As JSON, with exact numbers."""
+    import msgspec
+
+    return msgspec.json.Encoder(decimal_format="number").encode(value)
 
 
 def pretty(payload: bytes) -> str:

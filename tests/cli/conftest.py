@@ -33,6 +33,7 @@ def trade(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[PushDesk]:
     """The same with a connection that pushes, its small company pulled: products W-1 and W-2, accounts 10000, 10001."""
     offices = {"trading": "tests.cli.push_office:TradingOffice", "ledger": "tests.cli.push_office:LedgerOffice"}
     monkeypatch.setattr(registry, "BUILT_IN", {**registry.BUILT_IN, **offices})
+    monkeypatch.setattr(TradingOffice, "manifest", TradingOffice.manifest)  # put back when a test replaces it
     TradingOffice.books.clear()
     made = PushDesk(desk.folder)
     made.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from connectors.ports import Manifest
-from connectors.sinks import Sink
+from connectors.sinks import Sink, SinkSpec
 from crm_core.clock import system_clock
 from crm_core.ids import CrmId, EntityType
 from crm_core.model.account import Account
@@ -106,6 +107,14 @@ class PushDesk(Desk):
         with (self.folder / "counterfoil.toml").open("a", encoding="utf-8") as settings:
             settings.write(LEDGER.format(password=password))
         return TradingOffice.books.setdefault("memory:books", MemoryOffice())
+
+    def replace_sinks(self, sinks: Mapping[EntityType, SinkSpec]) -> None:
+        """From now on the connector says this of its sinks; the fixture puts back what it said."""
+        TradingOffice.manifest = replace(TradingOffice.manifest, sinks=sinks)
+
+    def data_of(self, *arguments: str, input: str) -> Any:
+        """What `--json` gives to a command that reads stdin."""
+        return json.loads(self.run(*arguments, "--json", input=input).stdout)
 
     @property
     def books(self) -> MemoryOffice:
