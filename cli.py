@@ -16,6 +16,7 @@ import click
 
 from crm_core.errors import ConfigurationFault, MassChangeHeld, RunStopped
 from terminal.chaos import chaos
+from terminal.enter import enter
 from terminal.frame import (
     EXIT_PARTIAL,
     Frame,
@@ -72,6 +73,7 @@ def main(ctx: click.Context, config: Path | None, debug: bool, log: str | None) 
 main.add_command(chaos)
 main.add_command(connector)
 main.add_command(dead_letters)
+main.add_command(enter)
 main.add_command(mapping)
 main.add_command(outbox)
 main.add_command(push)

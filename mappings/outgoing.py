@@ -155,6 +155,8 @@ class CompiledPush:
                     raise KeyError(f"{text!r}: there are {len(kept)} items, counted from 0")
                 position, item = kept[step.number]
                 children = node.children
+            elif isinstance(node, Branch) and node.each is not None:
+                raise KeyError(f"{text!r} goes through a list: say which item, e.g. [0]")
             else:
                 raise KeyError(f"{text!r} leads into what is no list and no object")
         if node is None or isinstance(steps[-1], Index):

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from crm_core.errors import EntityRefused
 from crm_core.ids import ConnectionName, CrmId, EntityType
+from crm_core.intents import IntentState
 from crm_core.model.account import Account
 from crm_core.model.base import Entity
 from crm_core.model.catalogue import PriceList, Product, UnitGroup
@@ -30,11 +31,12 @@ E = TypeVar("E", bound=Entity)
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A change that was made. intents: the ids of what it lets go out."""
+    """A change that was made. is_changed: something was written. intents: the ids of what it lets go out."""
 
     entity: EntityType
     crm_id: CrmId
     is_new: bool
+    is_changed: bool
     intents: tuple[int, ...]
 
 
@@ -68,7 +70,7 @@ def _save(session: Session, hub: Hub, entity: Entity, outgoing: list[OutgoingEnt
         faults = _faults(session, kind, entity, old)
         if faults:
             raise EntityRefused(faults)
-        writer = EntityWriter(session, kind)
+        writer, is_changed = EntityWriter(session, kind), old is None
         crm_id = entity.id if entity.id is not None else CrmId(allocate_ids(session, kind.value, 1))
         if old is None:
             writer.insert([(crm_id, values)])
@@ -76,11 +78,16 @@ def _save(session: Session, hub: Hub, entity: Entity, outgoing: list[OutgoingEnt
             names = list(schema_of(kind).fields)
             changed = changed_fields(old, values, range(len(names)))
             if changed:
+                is_changed = True
                 writer.update([(crm_id, values)], {names[place] for place in changed})
         known = {one.connection: is_known_there(session, one.connection, kind, crm_id) for one in concerned}
         wanted = intents_for(kind, crm_id, values, concerned, is_known_there=known)
-        made = [add_intent(session, new, hub.clock()) for new in wanted]
-    return Saved(kind, crm_id, old is None, tuple(intent for intent in made if intent is not None))
+        made = [
+            add_intent(session, new, hub.clock())
+            for new in wanted
+            if is_changed or not is_settled(session, new.connection, kind, crm_id)
+        ]
+    return Saved(kind, crm_id, old is None, is_changed, tuple(intent for intent in made if intent is not None))
 
 
 def is_known_there(session: Session, connection: ConnectionName, entity: EntityType, crm_id: CrmId) -> bool:
@@ -93,6 +100,20 @@ def is_known_there(session: Session, connection: ConnectionName, entity: EntityT
         (connection, entity.value, crm_id, connection, entity.value, crm_id),
     )
     return bool(bound)
+
+
+def is_settled(session: Session, connection: ConnectionName, entity: EntityType, crm_id: CrmId) -> bool:
+    """Whether what the CRM has of an entity is there, on its way or with a person: saved unchanged, it is no news.
+
+    Its content may differ from what was sent last by what a pull has brought from there since.
+    """
+    newest = session.all(
+        "SELECT state FROM outbox WHERE connection = ? AND entity = ? AND crm_id = ? ORDER BY id DESC LIMIT 1",
+        (connection, entity.value, crm_id),
+    )
+    if newest:
+        return IntentState(newest[0][0]) is not IntentState.CANCELLED
+    return is_known_there(session, connection, entity, crm_id)
 
 
 # -- rules ------------------------------------------------------------------------------------------------------------

@@ -151,16 +151,32 @@ def find_by_code(engine: Engine, entity: EntityType, code: str) -> Entity | None
     return found[0] if len(found) == 1 else None
 
 
-def ids_called(engine: Engine, entity: EntityType, text: str) -> list[CrmId]:
-    """The entities that have exactly this code or number, or were entered under it; else those of exactly this name."""
+def ids_by_code(engine: Engine, entity: EntityType, codes: Iterable[str]) -> dict[str, list[CrmId]]:
+    """Code or number -> the entities that have exactly this one, or were entered under it; absent ones left out."""
     table = ENTITIES[entity]
-    code = _code_field(table)
-    conditions = [table.c[code] == text] if code is not None else []
+    field = _code_field(table)
+    columns = [_entered_as(table.c.custom), *([table.c[field]] if field is not None else [])]
+    return _ids_by(engine, table, columns, codes)
+
+
+def ids_by_name(engine: Engine, entity: EntityType, names: Iterable[str]) -> dict[str, list[CrmId]]:
+    """Name -> the entities that have exactly this one; those that nobody has are left out."""
+    table = ENTITIES[entity]
+    return _ids_by(engine, table, [table.c.name], names)
+
+
+def _ids_by(
+    engine: Engine, table: Table, columns: Sequence[ColumnElement[Any]], texts: Iterable[str]
+) -> dict[str, list[CrmId]]:
+    wanted = sorted(set(texts))
+    found: dict[str, list[CrmId]] = {}
     with _connected(engine) as connection:
-        by_code = or_(*conditions, _entered_as(table.c.custom) == text)
-        found = list(connection.scalars(select(table.c.id).where(by_code).order_by(table.c.id)))
-        if not found and "name" in table.c:
-            found = list(connection.scalars(select(table.c.id).where(table.c.name == text).order_by(table.c.id)))
+        for some in (wanted[start : start + _IDS_AT_ONCE] for start in range(0, len(wanted), _IDS_AT_ONCE)):
+            for column in columns:
+                rows = connection.execute(select(column, table.c.id).where(column.in_(some)).order_by(table.c.id))
+                for text, crm_id in rows:
+                    if crm_id not in found.setdefault(text, []):
+                        found[text].append(crm_id)
     return found
 
 
