@@ -6,9 +6,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from crm_core.errors import ConfigurationFault
+from crm_core.errors import ConfigurationFault, EntityRefused
 from crm_core.ids import EntityType
-from terminal.frame import Frame, SuggestingGroup, emit, json_option, pass_frame
+from terminal.frame import Frame, SuggestingGroup, complain, emit, json_option, pass_frame
 
 if TYPE_CHECKING:
     from crm_core.store.outbox import Intent
@@ -46,7 +46,12 @@ def _enter(frame: Frame, kind: EntityType, source: IO[bytes], *, as_json: bool) 
 
     data = read_entry(*_text(source))
     hub = frame.hub()
-    saved = save_entered(hub, kind, data)
+    try:
+        saved = save_entered(hub, kind, data)
+    except EntityRefused as refusal:
+        for place, text in refusal.faults:  # one line each: there may be many
+            complain(f"{place}: {text}")
+        raise SystemExit(refusal.exit_code) from None
     name = names_of(hub, [(kind, saved.crm_id)])[kind, saved.crm_id]
     newest = _newest(hub, saved)
     if as_json:

@@ -326,7 +326,7 @@ def _check(hub: Hub, intent: Intent, payload: dict[str, Any]) -> None:
     spec = outgoing_over(hub, intent.connection, intent.entity)[intent.entity].spec
     faults = faults_of_payload(payload, spec, is_create=intent.action == "create")
     if faults:
-        told = "; ".join(f"{place} {text}" for place, text in faults)
+        told = "; ".join(f"{place}: {text}" for place, text in faults)
         raise ConfigurationFault(f"{told}; nothing was changed")
 
 

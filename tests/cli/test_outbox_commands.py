@@ -161,12 +161,12 @@ def test_an_edited_intent_goes_out_as_edited(troubled: PushDesk) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ("nte=x", "nte the sink has no such field; did you mean 'note'?"),
-        ("lines[0].quantity=many", "lines[0].quantity is text 'many', over there it is a number"),
-        ("wanted=tomorrow", "wanted is text 'tomorrow', over there it is a date (2026-12-31)"),
-        ("currency=EURO", "currency has 4 characters, at most 3 can be sent"),
-        ("lines=none", "lines is text 'none', over there it is a list"),
-        ("reference=null", "reference is needed over there and has no value"),
+        ("nte=x", "nte: the sink has no such field; did you mean 'note'?"),
+        ("lines[0].quantity=many", "lines[0].quantity: is text 'many', over there it is a number"),
+        ("wanted=tomorrow", "wanted: is text 'tomorrow', over there it is a date (2026-12-31)"),
+        ("currency=EURO", "currency: has 4 characters, at most 3 can be sent"),
+        ("lines=none", "lines: is text 'none', over there it is a list"),
+        ("reference=null", "reference: is needed over there and has no value"),
         ("lnes[0].unit=box", "the record has no lnes; did you mean 'lines'?"),
     ],
 )
