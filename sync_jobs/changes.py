@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from crm_core.errors import EntityRefused
-from crm_core.ids import ConnectionName, CrmId, EntityType
+import msgspec
+
+from crm_core.errors import EntityRefused, RowTaken
+from crm_core.ids import ENTERED_AS, ConnectionName, CrmId, EntityType
 from crm_core.intents import IntentState
 from crm_core.model.account import Account
 from crm_core.model.base import Entity
@@ -50,8 +52,9 @@ def save(hub: Hub, entity: Entity) -> Saved:
 def changing(hub: Hub) -> Iterator[Callable[[Entity], Saved]]:
     """A function that writes an entity, a new or (with `id`) a known one, and queues what goes out, in one transaction.
 
-    It raises EntityRefused that names the fields, with nothing written of this entity, and StoreFault. Entering raises
-    MappingDocumentFault for a push mapping that is wrong.
+    It raises EntityRefused that names the fields, with nothing written of this entity, RowTaken for a new one whose
+    `ENTERED_AS` another has got meanwhile, and StoreFault. Entering raises MappingDocumentFault for a push mapping that
+    is wrong.
     """
     outgoing = [one for by_entity in all_outgoing(hub.settings).values() for one in by_entity.values()]
     session = hub.database.open(is_durable=True)
@@ -73,6 +76,7 @@ def _save(session: Session, hub: Hub, entity: Entity, outgoing: list[OutgoingEnt
         writer, is_changed = EntityWriter(session, kind), old is None
         crm_id = entity.id if entity.id is not None else CrmId(allocate_ids(session, kind.value, 1))
         if old is None:
+            _refuse_taken(session, kind, entity)
             writer.insert([(crm_id, values)])
         else:
             names = list(schema_of(kind).fields)
@@ -88,6 +92,25 @@ def _save(session: Session, hub: Hub, entity: Entity, outgoing: list[OutgoingEnt
             if is_changed or not is_settled(session, new.connection, kind, crm_id)
         ]
     return Saved(kind, crm_id, old is None, is_changed, tuple(intent for intent in made if intent is not None))
+
+
+def _refuse_taken(session: Session, kind: EntityType, entity: Entity) -> None:
+    """Raises RowTaken when another has just been entered under the number of a new one.
+
+    Two that enter the same at once come here one after the other: an id of this kind was drawn before, and the row that
+    counts them is locked until the transaction ends.
+    """
+    called = entity.custom.get(ENTERED_AS)
+    if called is None:
+        return
+    like = "".join(f"!{c}" if c in "!%_" else c for c in msgspec.json.encode(called).decode()[1:-1])
+    rows = session.all(
+        f"SELECT custom FROM {table_of(kind).name} WHERE CAST(custom AS TEXT) LIKE ? ESCAPE '!'",  # noqa: S608
+        (f'%"{ENTERED_AS}"%{like}%',),
+    )
+    decode = session.decode(Kind.DOCUMENT) or (lambda value: value)
+    if any(decode(row[0]).get(ENTERED_AS) == called for row in rows):
+        raise RowTaken(f"{kind.value} {called!r} has just been entered by somebody else")
 
 
 def is_known_there(session: Session, connection: ConnectionName, entity: EntityType, crm_id: CrmId) -> bool:

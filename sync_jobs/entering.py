@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from crm_core.errors import ConfigurationFault, EntityRefused, did_you_mean
-from crm_core.ids import CrmId, EntityType
+from crm_core.errors import ConfigurationFault, EntityRefused, RowTaken, did_you_mean
+from crm_core.ids import ENTERED_AS, CrmId, EntityType
 from crm_core.model.base import Entity
 from crm_core.model.sales import Order
 from crm_core.model.schema import MODELS, FieldSpec, Kind, PartSpec, schema_of
 from crm_core.orders import Fault, faults_of_amounts
-from crm_core.store.repository import ENTERED_AS, find_entity, ids_by_code, ids_by_name, known_names
+from crm_core.store.repository import find_entity, ids_by_code, ids_by_name, known_names
 from sync_jobs.bootstrap import Hub
 from sync_jobs.changes import Saved, save
 from sync_jobs.entry_text import plain_data
@@ -50,11 +50,16 @@ def enter(hub: Hub, kind: EntityType, data: Mapping[str, Any]) -> Saved:
     """
     if kind not in _KEYS:
         raise ConfigurationFault(f"a {kind.value} cannot be entered here: {' or '.join(_KEYS)} can")
-    entity = _Entry(hub.database.engine, kind).read(data)
-    try:
-        return save(hub, entity)
-    except EntityRefused as refusal:
-        raise EntityRefused([(_as_written(name), text) for name, text in refusal.faults]) from None
+    for is_last in (False, True):
+        entity = _Entry(hub.database.engine, kind).read(data)
+        try:
+            return save(hub, entity)
+        except EntityRefused as refusal:
+            raise EntityRefused([(_as_written(name), text) for name, text in refusal.faults]) from None
+        except RowTaken:  # somebody has just entered the same: now it is known
+            if is_last:
+                raise
+    raise AssertionError("unreachable")
 
 
 def _as_written(name: str) -> str:

@@ -17,7 +17,7 @@ from sqlalchemy.sql import ColumnElement
 from sqlalchemy.sql.functions import FunctionElement
 
 from crm_core.errors import StoreFault
-from crm_core.ids import CrmId, EntityType
+from crm_core.ids import ENTERED_AS, CrmId, EntityType
 from crm_core.model.account import Contact, Credit
 from crm_core.model.base import Entity
 from crm_core.model.catalogue import Price, PriceList
@@ -69,12 +69,6 @@ _ORDER: dict[EntityType, tuple[str, ...]] = {
     EntityType.PAYMENT: ("-paid_on",),
 }
 """`-` is the newest first. Those that are not listed go by their code. The id comes last, so the order is total."""
-
-
-ENTERED_AS = "entered_as"
-"""The name in `custom` of the number (or code) that an order or account was entered under. A back office gives its own
-number later, and people go on calling the order by theirs.
-"""
 
 
 class Label(NamedTuple):

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from crm_core.errors import ConfigurationFault
-from crm_core.model.account import Account
-from crm_core.store import repository
-from crm_core.store.database import Database
 from sync_jobs.entry_text import Numeral, read_entry
 from tests.cli.push_office import ACCOUNT, ORDER, PushDesk
 
@@ -298,19 +294,3 @@ def test_numbers_stay_as_they_are_written() -> None:
         assert isinstance(found["a"], Numeral)
     with pytest.raises(ConfigurationFault, match="nested too deeply"):
         read_entry("[" * 100_000, "x")
-
-
-def test_an_entered_number_is_found_on_both_databases(database: Database) -> None:
-    """`json_extract` and `->>` must say the same."""
-    from sync_jobs.bootstrap import Hub
-    from sync_jobs.changes import save
-    from sync_jobs.settings import Settings
-
-    hub = Hub(Settings(Path("counterfoil.toml"), "", {}, {}), database)
-    saved = save(hub, Account(code="77", name="Nine", custom={"entered_as": "C-9 ö", "other": 1}))
-    save(hub, Account(code="78", name="Ten"))
-    engine = database.engine
-    assert repository.ids_by_code(engine, ACCOUNT, ["C-9 ö", "78", "x"]) == {"C-9 ö": [saved.crm_id], "78": [2]}
-    assert repository.ids_by_name(engine, ACCOUNT, ["Nine"]) == {"Nine": [saved.crm_id]}
-    assert [one.id for one in repository.list_entities(engine, ACCOUNT, query="c-9")] == [saved.crm_id]
-    assert repository.labels_of(engine, ACCOUNT, [saved.crm_id])[saved.crm_id].code == "77"
