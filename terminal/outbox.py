@@ -160,7 +160,7 @@ def _payload(hub: Hub, intent: Intent) -> tuple[dict[str, Any] | None, str | Non
 def _explain(hub: Hub, intent: Intent, path: str, *, as_json: bool) -> None:
     from sync_jobs.push_explain import explain_field
     from terminal.intents import record_names
-    from terminal.mapping import shortened
+    from terminal.mapped import shortened
     from terminal.tables import printable
 
     told = explain_field(hub, intent, path)
