@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from crm_core.ids import CrmId, EntityType
+from crm_core.ids import ENTERED_AS, CrmId, EntityType
 from terminal.tables import STATUS_STYLES, Column, moment, money, number, plain, printable
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def _credit(c: Any, labels: Labels) -> list[list[str]]:
 def _order(o: Any, labels: Labels) -> list[list[str]]:
     return [
         [
-            plain(o.number) or f"#{o.id}",
+            plain(o.number) or plain(o.custom.get(ENTERED_AS)) or f"#{o.id}",
             _name(labels, E.ACCOUNT, o.account_id),
             o.status,
             plain(o.order_date),

@@ -47,7 +47,7 @@ def test_an_order_is_entered_with_what_goes_out_for_it_and_arrives(trade: PushDe
     assert [(line["code"], line["quantity"], line["unit"], line["unit_price"]) for line in order["lines"]] == [
         ("1", "2", "box", "9.50")
     ]
-    assert "order WEB-1 " not in trade.run("outbox", "list").stdout
+    assert any(line.startswith("WEB-1 ") for line in trade.run("show", "orders").stdout.splitlines())
     assert trade.data("outbox", "list")["intents"][0]["record"] == "WEB-1"
     trade.run("push")
     (record,) = trade.books.held(ORDER)
