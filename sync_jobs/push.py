@@ -366,7 +366,9 @@ class Pusher:
         now = self.clock()
         with self.session.transaction():
             kept = self._record(self._steps, self._again, now)
-        self._steps, self._again = [], []
+            for parent in self._parents:  # what now waits for it would wait for ever
+                outbox.add_intent(self.session, parent, now)
+        self._steps, self._again, self._parents = [], [], []
         self._count(kept)
         for _, _, what, _, count in outbox.count_intents(self.session, self.connection):
             if what not in (IntentState.CONFIRMED, IntentState.CANCELLED):
