@@ -146,7 +146,8 @@ class CompiledPush:
         for step in steps:
             if isinstance(step, Name) and children:
                 if step.key not in children:
-                    raise KeyError(f"no rule fills {step.key!r} of {text!r}{did_you_mean(step.key, children)}")
+                    place = "" if step.key == text else f" of {text!r}"
+                    raise KeyError(f"no rule fills {step.key!r}{place}{did_you_mean(step.key, children)}")
                 node = children[step.key]
                 children = node.children if isinstance(node, Branch) and node.each is None else {}
             elif isinstance(step, Index) and isinstance(node, Branch) and not children:

@@ -303,15 +303,15 @@ def payload_of(hub: Hub, intent: Intent) -> dict[str, Any]:
     return dict(done.ready[0].write.payload)
 
 
-def explain(hub: Hub, intent: Intent, field_name: str) -> Explanation:
-    """Where a field of what this intent sends comes from, by the mapping in force: `lines[2].unit` is told as `lines`.
+def explain(hub: Hub, intent: Intent, path: str) -> Explanation:
+    """Where a field of what this intent sends comes from, by the mapping in force: `wanted`, `lines[2].unit`.
 
-    Raises ConfigurationFault for a field without a rule.
+    Raises ConfigurationFault for a field without a rule, and for an entity that is not pushed any more.
     """
-    outgoing = all_outgoing(hub.settings)[intent.connection]
+    outgoing = outgoing_over(hub, intent.connection, intent.entity)
     with opened_durably(hub) as session:
         stream_ids = {intent.entity: state.stream_id_of(session, intent.connection, intent.entity)}
-        return Preparer(session, intent.connection, outgoing, stream_ids, hub.clock).explain(intent, field_name)
+        return Preparer(session, intent.connection, outgoing, stream_ids, hub.clock).explain(intent, path)
 
 
 def find_open_intents(session: Session, connection: str, entity: EntityType, crm_id: CrmId) -> list[Intent]:

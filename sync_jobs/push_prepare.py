@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,7 +11,7 @@ from typing import Any
 import msgspec
 
 from connectors.sinks import Action, Write
-from crm_core.errors import ConfigurationFault, MappingFault, UnresolvedReference, did_you_mean
+from crm_core.errors import ConfigurationFault, MappingFault, UnresolvedReference
 from crm_core.ids import ConnectionName, CrmId, EntityType, ExternalId
 from crm_core.intents import IntentEvent, IntentState
 from crm_core.model.data import values_as_data
@@ -88,17 +87,17 @@ class Preparer:
             found.append(Prepared(intent, write, _encode(payload), intent.mapping or ""))
         return found
 
-    def explain(self, intent: Intent, name: str) -> Explanation:
-        """Where a field of the payload comes from. Raises ConfigurationFault that names the nearest one."""
-        top = re.split(r"[.\[]", name)[0]
-        mapping = self.outgoing[intent.entity].mapping
-        if top not in mapping.field_names:
-            known = did_you_mean(top, mapping.field_names)
-            raise ConfigurationFault(f"the push mapping of {intent.entity.value} has no rule for {top!r}{known}")
+    def explain(self, intent: Intent, path: str) -> Explanation:
+        """Where a field of the payload comes from: `wanted`, `lines[2].unit`. Raises ConfigurationFault for one that no
+        rule fills, with the nearest name.
+        """
         record = self._records([intent])[intent.id]
         there = self._bindings([intent]).get((intent.entity, intent.crm_id), [])
         record["action"] = _action(intent, there)[0].value
-        return mapping.explain(record, top, self._resolve)
+        try:
+            return self.outgoing[intent.entity].mapping.explain(record, path, self._resolve)
+        except KeyError as error:
+            raise ConfigurationFault(str(error.args[0])) from None
 
     def _records(self, intents: Sequence[Intent]) -> dict[int, dict[str, Any]]:
         """What the push mapping reads of each; what they refer to is looked up for all of them at once."""

@@ -11,6 +11,7 @@ from crm_core.errors import ConfigurationFault, CounterfoilError, StoreFault, di
 from crm_core.intents import OPEN_STATES, IntentState
 from terminal.frame import Frame, SuggestingGroup, emit, entity_named, json_option, pass_frame, payload_as_data
 from terminal.payloads import as_record, checked_payload, encoded, pretty, with_changes
+from terminal.recheck import recheck
 
 if TYPE_CHECKING:
     from crm_core.store.outbox import Intent
@@ -22,7 +23,10 @@ _AT_ONCE = 1000
 
 @click.group(cls=SuggestingGroup, short_help="What goes out: waiting, set aside, done.")
 def outbox() -> None:
-    """What goes out: list, show, retry, cancel, resolve, edit."""
+    """What goes out: list, show, retry, cancel, resolve, edit, recheck."""
+
+
+outbox.add_command(recheck)
 
 
 # -- looking ----------------------------------------------------------------------------------------------------------
@@ -158,13 +162,14 @@ def _payload(hub: Hub, intent: Intent) -> tuple[dict[str, Any] | None, str | Non
 
 
 def _explain(hub: Hub, intent: Intent, path: str, *, as_json: bool) -> None:
-    from sync_jobs.push_explain import explain_field
+    from mappings.paths import parse_path
+    from sync_jobs.push_operations import explain
     from terminal.intents import record_names
     from terminal.mapped import shortened
     from terminal.tables import printable
 
-    told = explain_field(hub, intent, path)
-    mapped, name = told.mapped, record_names(hub, [intent])[intent.id]
+    mapped, name = explain(hub, intent, path), record_names(hub, [intent])[intent.id]
+    sent = None if intent.payload is None else parse_path(path).find_in(as_record(intent.payload))
     if as_json:
         emit(
             {
@@ -178,7 +183,7 @@ def _explain(hub: Hub, intent: Intent, path: str, *, as_json: bool) -> None:
                 "result": mapped.result,
                 "error": mapped.error,
                 "is_edited": intent.is_edited,
-                "sent": told.sent,
+                "sent": sent,
             }
         )
         return
@@ -189,8 +194,8 @@ def _explain(hub: Hub, intent: Intent, path: str, *, as_json: bool) -> None:
     if intent.mapping not in (None, mapped.version):
         lines.append(("", f"it was sent by version {intent.mapping}"))
     lines.append(("error", mapped.error) if mapped.error else ("result", _quoted(mapped.result)))
-    if told.was_sent:
-        lines.append(("edited" if intent.is_edited else "sent", _quoted(told.sent)))
+    if intent.payload is not None:
+        lines.append(("edited" if intent.is_edited else "sent", _quoted(sent)))
     for title, text in lines:
         click.echo(f"{title:<11} {printable(text)}")
 

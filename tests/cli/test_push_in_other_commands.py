@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
+from decimal import Decimal
 from io import StringIO
 from pathlib import Path
 
@@ -170,8 +171,8 @@ def test_mapping_explain_leads_from_what_goes_out_to_the_crm(counter: Counter) -
     assert (told["state"], told["external_id"]) == ("queued", None)
     rig.push()
     there = counter.data("mapping", "explain", "order", f"#{saved.crm_id}", "lines[0].price", "--push")
-    assert there["field"] == "lines"
-    assert there["result"][0]["quantity"] == str(rig.new_order(1).lines[0].quantity)
+    assert there["field"] == "lines[0].price"
+    assert Decimal(there["result"]) == rig.new_order(1).lines[0].unit_price
     same = counter.run("mapping", "explain", "order", there["external_id"], "reference", "--push").stdout
     assert 'source      reference = "PO-1"' in same
     assert 'result      "PO-1/CF' in same
@@ -180,7 +181,7 @@ def test_mapping_explain_leads_from_what_goes_out_to_the_crm(counter: Counter) -
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
-        (("order", "#7", "custmer"), 2, "has no rule for 'custmer'; did you mean 'customer'?"),
+        (("order", "#7", "custmer"), 2, "no rule fills 'custmer'; did you mean 'customer'?"),
         (("order", "#1", "customer"), 74, "nothing of order '#1' was queued for rehearsed"),
         (("order", "S-99", "customer"), 74, "nothing of order 'S-99' was queued"),
         (("order", "#x", "customer"), 2, "a CRM id is a number"),
