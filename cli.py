@@ -28,6 +28,7 @@ from terminal.frame import (
     json_option,
     pass_frame,
 )
+from terminal.keys import keys
 from terminal.letters import dead_letters
 from terminal.mapping import mapping
 from terminal.outbox import outbox
@@ -74,6 +75,7 @@ main.add_command(chaos)
 main.add_command(connector)
 main.add_command(dead_letters)
 main.add_command(enter)
+main.add_command(keys)
 main.add_command(mapping)
 main.add_command(outbox)
 main.add_command(push)
@@ -319,6 +321,26 @@ def runs(frame: Frame, job: str | None, limit: int, as_json: bool) -> None:
         show(run_table(found))
     else:
         click.echo("no runs yet; `counterfoil pull` makes the first one")
+
+
+@main.command(short_help="Answer over HTTP: sales' questions, and the operations of integrators.")
+@click.option("--host", metavar="ADDRESS", help="Listen here instead of [http] host.  [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="0 takes a free one.  [default: [http] port, or 8321]")
+@pass_frame
+def serve(frame: Frame, host: str | None, port: int | None) -> None:
+    """Answer over HTTP until it is stopped; `docs/api.md` has the routes, `docs/security.md` who is let in."""
+    import logging
+
+    try:
+        from http_api.server import serve as answer
+        from http_api.settings import http_settings
+    except ModuleNotFoundError as error:
+        raise ConfigurationFault(f"`pip install counterfoil[http]` brings what is missing: {error.name}") from error
+    configure_logs(frame.log or "text")
+    if frame.log:
+        logging.getLogger("counterfoil.http").setLevel(logging.INFO)
+    hub = frame.hub()
+    answer(hub, http_settings(hub.settings, host=host, port=port), told=lambda url: click.echo(f"listening on {url}"))
 
 
 @main.command(short_help="Boot a real ERP, pull it, compare both sides.")

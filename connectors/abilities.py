@@ -11,6 +11,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Protocol, runtime_checkable
 
+from connectors.envelopes import SourceRecord
 from crm_core.ids import ExternalId
 
 
@@ -95,4 +96,15 @@ class OrderSimulating(Protocol):
     def simulate_order(self, order: SimulatedOrder) -> OrderAnswer:
         """Raises RecordRejected for an order that the system would refuse (with the field where it names one), and what
         a read raises.
+        """
+
+
+@runtime_checkable
+class StockSource(Protocol):
+    """A stream of stock levels that reads those of one product together: the stream has this ability."""
+
+    def levels_of(self, product: ExternalId) -> Sequence[SourceRecord]:
+        """All levels of a product, by its external id, in as few calls as there can be; none where it has no stock.
+
+        Raises RecordNotFound for a product that is not there, and what a read raises.
         """

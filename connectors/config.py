@@ -17,6 +17,7 @@ class ConnectionConfig(BaseModel):
     attempts: int = Field(default=4, ge=1, le=10, description="tries of a call that is safe to repeat")
     calls_per_minute: int | None = Field(default=None, gt=0, description="our own rate budget; None = unlimited")
     parallel_writes: int = Field(default=4, ge=1, le=64, description="writes that may be under way at once")
+    parallel_live_calls: int = Field(default=8, ge=1, le=64, description="questions of sales that may be under way")
     settle_seconds: float | None = Field(
         default=None, ge=0, description="instead of the sink's own: how long a lost write may still be carried out"
     )

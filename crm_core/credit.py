@@ -1,7 +1,8 @@
 """May this account order for that much? What is not known is said, never shown as zero or as unlimited.
 
-Exposure is open receivables + open orders + undelivered; available credit is limit - exposure. A limit of None is
-none agreed (unlimited), 0 is no credit, and a negative one means the same as 0.
+Exposure is open receivables + open orders + undelivered, and what we claim beside the back office's figures (orders
+that it does not count yet, credit that is promised); available credit is limit - exposure. A limit of None is none
+agreed (unlimited), 0 is no credit, and a negative one means the same as 0.
 """
 
 from __future__ import annotations
@@ -133,10 +134,11 @@ _OUTCOMES = {Policy.ALLOW: Outcome.OK, Policy.WARN: Outcome.WARN, Policy.BLOCK: 
 _GRAVITY = {Outcome.OK: 0, Outcome.WARN: 1, Outcome.BLOCK: 2}
 
 
-def exposure(credit: Credit) -> Exposure:
-    """What the account owes or has ordered, as far as the back office tells."""
+def exposure(credit: Credit, claims: Mapping[str, Decimal] | None = None) -> Exposure:
+    """What the account owes or has ordered, as far as the back office tells; claims: ours, in the same currency."""
     told = {name: getattr(credit, name) for name in EXPOSURE_PARTS}
     parts = {name: Money(amount, credit.currency) for name, amount in told.items() if amount is not None}
+    parts |= {name: Money(amount, credit.currency) for name, amount in (claims or {}).items()}
     return Exposure(_sum(parts.values()), parts, tuple(name for name in EXPOSURE_PARTS if name not in parts))
 
 
@@ -150,9 +152,9 @@ def find_overdue(credit: Credit) -> Money | None:
     return _sum(Money(bucket, credit.currency) for bucket in buckets)
 
 
-def available(credit: Credit) -> Available:
+def available(credit: Credit, claims: Mapping[str, Decimal] | None = None) -> Available:
     """Limit less known exposure; see `Available` for what is unlimited and what is unknown."""
-    now_owed = exposure(credit)
+    now_owed = exposure(credit, claims)
     if credit.limit is None:
         return Available(None, True, now_owed.unknown)
     limit = Money(max(credit.limit, Decimal(0)), credit.currency)
@@ -169,6 +171,7 @@ def judge_order(
     rate: ExchangeRate | None = None,
     overdue_policy: Policy = Policy.WARN,
     overdue_tolerance: Decimal = Decimal(0),
+    claims: Mapping[str, Decimal] | None = None,
 ) -> CreditVerdict:
     """Whether an account may order for `order_total` more than is already in its credit.
 
@@ -176,7 +179,8 @@ def judge_order(
     this in the future, falls under `unknown_policy`; so does an exposure with parts that are not told, unless the
     order and the known parts (there may be none) exceed the limit, which blocks. rate: from the order's currency to
     the credit's; without one, another currency blocks. overdue_tolerance: in the credit's currency; more overdue falls
-    under `overdue_policy`, an overdue that is not told under the milder of the two policies.
+    under `overdue_policy`, an overdue that is not told under the milder of the two policies. claims: by name, what
+    counts beside the credit's own parts, in the credit's currency.
     An order that fills the limit to the cent is within it; one of 0 or below (a return) is not held by the limit, only
     by a hold.
     Raises ValueError for a naive `now`; RuleFault for a rate between other currencies.
@@ -185,7 +189,7 @@ def judge_order(
     doubt = _OUTCOMES[unknown_policy]
     if credit is None:
         return CreditVerdict(doubt, (Reason(Cause.UNKNOWN, doubt, "nothing is known of its credit"),), None, None, None)
-    before = available(credit)
+    before = available(credit, claims)
     total = _in_currency(order_total, credit.currency, rate)
     after = before.less(total) if total is not None else None
     reasons: list[Reason] = []

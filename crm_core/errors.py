@@ -16,9 +16,13 @@
     ├── MappingFault                  this record cannot be mapped
     │   ├── UnresolvedReference  ├── UnmappedCode  └── InvalidValue
     ├── RuleFault                     a rule of the CRM core has no answer (no conversion, no price)
-    │   └── EntityRefused             a change of the CRM breaks rules; nothing of it was written
+    │   ├── EntityRefused             a change of the CRM breaks rules; nothing of it was written
+    │   └── IdempotencyKeyReused      the key of one order came with another one
     ├── StoreFault                    the database: locked, full, of a newer version
-    │   └── RowTaken                  somebody else has just written that row: look again
+    │   ├── RowTaken                  somebody else has just written that row: look again
+    │   ├── RowMissing                there is no such row
+    │   │   └── EntityAbsent          the CRM has no such entity
+    │   └── StepRefused               the row is there, but not in a state that allows this step
     └── RunStopped                    a decision, not a failure: the run ends, its checkpoint kept
         ├── ErrorBudgetExceeded  ├── MassChangeHeld  ├── LeaseUnavailable  └── Cancelled
 
@@ -228,6 +232,10 @@ class EntityRefused(RuleFault):
         super().__init__("; ".join(f"{field}: {text}" for field, text in self.faults))
 
 
+class IdempotencyKeyReused(RuleFault):
+    """An idempotency key stands for one order; it came again with another one. Nothing was written."""
+
+
 class StoreFault(CounterfoilError):
     """The database: locked, full, or of a version that this release does not know."""
 
@@ -236,6 +244,18 @@ class StoreFault(CounterfoilError):
 
 class RowTaken(StoreFault):
     """Somebody else has just written the row that was to be written; nothing was stored. Look again, then decide."""
+
+
+class RowMissing(StoreFault):
+    """The store has no such row: no letter, intent or key of that id."""
+
+
+class EntityAbsent(RowMissing):
+    """The CRM has no entity of that kind with that id."""
+
+
+class StepRefused(StoreFault):
+    """The row is not in a state that allows this step: a letter that is resolved cannot be edited."""
 
 
 class RunStopped(CounterfoilError):

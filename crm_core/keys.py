@@ -15,17 +15,17 @@ from collections.abc import Callable
 from crm_core.ids import ClientReference, IdempotencyKey
 
 PREFIX = "CF"
-_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+CHARACTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's base 32: no I, L, O and U, which people misread."""
 _RANDOM_CHARACTERS = 12  # 60 bits: a million references share one with a probability of 4 in 10 million
 _JOINTS = " /;,-"
 REFERENCE_LENGTH = len(PREFIX) + _RANDOM_CHARACTERS + 1
-_REFERENCE = re.compile(rf"(?<![0-9A-Za-z]){PREFIX}[{_ALPHABET}]{{{_RANDOM_CHARACTERS + 1}}}(?![0-9A-Za-z])")
+_REFERENCE = re.compile(rf"(?<![0-9A-Za-z]){PREFIX}[{CHARACTERS}]{{{_RANDOM_CHARACTERS + 1}}}(?![0-9A-Za-z])")
 
 
 def new_client_reference(draw: Callable[[int], int] = secrets.randbelow) -> ClientReference:
     """A reference that nobody has. draw: a random number below its argument."""
-    body = "".join(_ALPHABET[draw(len(_ALPHABET))] for _ in range(_RANDOM_CHARACTERS))
+    body = "".join(CHARACTERS[draw(len(CHARACTERS))] for _ in range(_RANDOM_CHARACTERS))
     return ClientReference(f"{PREFIX}{body}{_check_character(body)}")
 
 
@@ -62,4 +62,4 @@ def idempotency_key(reference: ClientReference, revision: int) -> IdempotencyKey
 
 def _check_character(body: str) -> str:
     """Finds every single wrong character (the weights are odd, the modulus is 32)."""
-    return _ALPHABET[sum((2 * place + 1) * _ALPHABET.index(c) for place, c in enumerate(body)) % len(_ALPHABET)]
+    return CHARACTERS[sum((2 * place + 1) * CHARACTERS.index(c) for place, c in enumerate(body)) % len(CHARACTERS)]

@@ -65,32 +65,40 @@ def changing(hub: Hub) -> Iterator[Callable[[Entity], Saved]]:
 
 
 def _save(session: Session, hub: Hub, entity: Entity, outgoing: list[OutgoingEntity]) -> Saved:
+    with session.transaction():
+        return save_within(session, hub, entity, outgoing)
+
+
+def save_within(session: Session, hub: Hub, entity: Entity, outgoing: list[OutgoingEntity]) -> Saved:
+    """The same within a transaction of the caller's, on a durable session. outgoing: all that goes out.
+
+    Raises EntityRefused; the caller's transaction is to be rolled back then.
+    """
     kind = entity_type_of(entity)
     values = values_of(entity)
     concerned = [one for one in outgoing if one.entity is kind]
-    with session.transaction():
-        old = entity_values(session, table_of(kind), [entity.id]).get(entity.id) if entity.id is not None else None
-        faults = _faults(session, kind, entity, old)
-        if faults:
-            raise EntityRefused(faults)
-        writer, is_changed = EntityWriter(session, kind), old is None
-        crm_id = entity.id if entity.id is not None else CrmId(allocate_ids(session, kind.value, 1))
-        if old is None:
-            _refuse_taken(session, kind, entity)
-            writer.insert([(crm_id, values)])
-        else:
-            names = list(schema_of(kind).fields)
-            changed = changed_fields(old, values, range(len(names)))
-            if changed:
-                is_changed = True
-                writer.update([(crm_id, values)], {names[place] for place in changed})
-        known = {one.connection: is_known_there(session, one.connection, kind, crm_id) for one in concerned}
-        wanted = intents_for(kind, crm_id, values, concerned, is_known_there=known)
-        made = [
-            add_intent(session, new, hub.clock())
-            for new in wanted
-            if is_changed or not is_settled(session, new.connection, kind, crm_id)
-        ]
+    old = entity_values(session, table_of(kind), [entity.id]).get(entity.id) if entity.id is not None else None
+    faults = _faults(session, kind, entity, old)
+    if faults:
+        raise EntityRefused(faults)
+    writer, is_changed = EntityWriter(session, kind), old is None
+    crm_id = entity.id if entity.id is not None else CrmId(allocate_ids(session, kind.value, 1))
+    if old is None:
+        _refuse_taken(session, kind, entity)
+        writer.insert([(crm_id, values)])
+    else:
+        names = list(schema_of(kind).fields)
+        changed = changed_fields(old, values, range(len(names)))
+        if changed:
+            is_changed = True
+            writer.update([(crm_id, values)], {names[place] for place in changed})
+    known = {one.connection: is_known_there(session, one.connection, kind, crm_id) for one in concerned}
+    wanted = intents_for(kind, crm_id, values, concerned, is_known_there=known)
+    made = [
+        add_intent(session, new, hub.clock())
+        for new in wanted
+        if is_changed or not is_settled(session, new.connection, kind, crm_id)
+    ]
     return Saved(kind, crm_id, old is None, is_changed, tuple(intent for intent in made if intent is not None))
 
 

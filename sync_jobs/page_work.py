@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +18,7 @@ from crm_core.store.letters import NewDeferral, NewLetter
 from crm_core.store.page import Binding, entity_values
 from crm_core.store.session import Row, Session
 from mappings.compiler import CompiledMapping
+from sync_jobs.arrivals import Arrival, PageWork
 from sync_jobs.checks import find_currency_mismatches
 from sync_jobs.decisions import Decision, PullPolicy, changed_fields, has_swung
 from sync_jobs.fingerprint import split_moment
@@ -28,38 +27,6 @@ from sync_jobs.own_writes import OwnWrites
 from sync_jobs.references import References, Token
 
 _FINGERPRINT, _MAPPING, _DELETED_AT = (Binding._fields.index(name) for name in ("fingerprint", "mapping", "deleted_at"))
-
-
-class Arrival(msgspec.Struct):
-    """A record of the page that is new or changed, on its way to a row.
-
-    fingerprint: of the record as the source gave it; the payload may be what a person made of it.
-    """
-
-    record: SourceRecord
-    fingerprint: bytes
-    binding: Binding | None
-    values: Values = ()
-    crm_id: CrmId | None = None
-    decision: Decision | None = None
-    changed: Sequence[int] = ()
-    is_held_back: bool = False
-    """Some of its fields are not taken in: a change of ours to them is on its way out."""
-
-
-@dataclass(slots=True)
-class PageWork:
-    """What the page's transaction has to do."""
-
-    unchanged: list[Row] = field(default_factory=list)
-    unchanged_moments: dict[datetime, list[CrmId]] = field(default_factory=dict)
-    arrivals: list[Arrival] = field(default_factory=list)
-    letters: list[NewLetter] = field(default_factory=list)
-    deferrals: list[NewDeferral] = field(default_factory=list)
-    known_failures: list[int] = field(default_factory=list)
-    """Binding ids of records that failed now but were taken in before: they are still there."""
-    old_values: dict[CrmId, Values] = field(default_factory=dict)
-    swung: int = 0
 
 
 class PageMapper:
@@ -75,7 +42,9 @@ class PageMapper:
         own: OwnWrites,
         *,
         allocate: Callable[[int], int],
+        is_live: bool = False,
     ) -> None:
+        """is_live: a single record, asked for beside the runs: it may not turn a credit into another currency."""
         self.session, self.stream_id, self.mapping = session, stream_id, mapping
         self.references, self.policy, self.own = references, policy, own
         self._allocate = allocate
@@ -85,7 +54,8 @@ class PageMapper:
         self.owned_positions = [names.index(name) for name in mapping.owned]
         self._guarded = [names.index(n) for n, spec in schema_of(self.entity).fields.items() if spec.is_guarded]
         self._has_moment = any(column.name == "as_of" for column in self.table.columns)
-        self._moment_position = names.index("as_of") if self._has_moment else -1
+        self.moment_position = names.index("as_of") if self._has_moment else -1
+        self._currency_position = names.index("currency") if is_live and self.entity is EntityType.CREDIT else -1
         self._refers_to_itself = False
         self._has_unbound: bool | None = None
         self._decode = msgspec.json.Decoder(float_hook=Decimal).decode
@@ -255,6 +225,10 @@ class PageMapper:
                 learn((entity, arrival.record.external_id), arrival.crm_id)  # type: ignore[arg-type]
         return settled
 
+    def forget(self) -> None:
+        """Ask the store anew whether there are entities that a record could be linked to."""
+        self._has_unbound = None
+
     def _may_match(self) -> bool:
         """Asked when the first record without a binding comes: most reads never need to know."""
         if self._has_unbound is None:
@@ -304,14 +278,26 @@ class PageMapper:
             ids = [arrival.crm_id for arrival in known if arrival.crm_id is not None]
             work.old_values = entity_values(self.session, self.table, ids)
             self._hold_back(known, self.own.under_way(ids), work)
+        overtaken: set[int] = set()
         for arrival in known:
             old = work.old_values.get(arrival.crm_id)  # type: ignore[arg-type]
             if old is None:  # the entity was removed; the record brings it back
                 arrival.decision = Decision.CREATED
                 continue
-            if self._has_moment and old[self._moment_position] > arrival.values[self._moment_position]:
+            at = self._currency_position
+            if at >= 0 and old[at] != arrival.values[at]:
+                why = f"was in {old[at]} and comes in {arrival.values[at]}: a pull of all credit must bear that out"
+                self._set_aside(arrival, "currency_mismatch", why, "currency", work)
+                overtaken.add(id(arrival))
+                continue
+            if self._has_moment and old[self.moment_position] > arrival.values[self.moment_position]:
+                if arrival.binding is not None and arrival.binding.fingerprint != arrival.fingerprint:
+                    # another reading, made later, was stored while this one was on its way
+                    overtaken.add(id(arrival))
+                    work.unchanged.append(tuple(arrival.binding))
+                    continue
                 # a replayed payload is older than the last look: it never makes an entity older
-                arrival.values = _replaced(arrival.values, self._moment_position, old[self._moment_position])
+                arrival.values = _replaced(arrival.values, self.moment_position, old[self.moment_position])
             arrival.changed = changed_fields(old, arrival.values, self.owned_positions)
             if arrival.decision is Decision.UPDATED and not arrival.changed:
                 arrival.decision = Decision.SAME
@@ -320,7 +306,7 @@ class PageMapper:
                 for position in self._guarded
             ):
                 work.swung += 1
-        work.arrivals = mapped
+        work.arrivals = [arrival for arrival in mapped if id(arrival) not in overtaken] if overtaken else mapped
 
     def _hold_back(self, known: Sequence[Arrival], under_way: set[CrmId], work: PageWork) -> None:
         """What a change of ours carries that is still on its way out stays as the CRM has it."""

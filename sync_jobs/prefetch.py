@@ -10,9 +10,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from connectors.envelopes import Page
+from crm_core.clock import Clock, system_clock
 from crm_core.model.data import Values
 from sync_jobs.fingerprint import Payload
 
@@ -23,10 +25,14 @@ _INTERRUPT_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class FetchedPage:
-    """A page with the fingerprints of its records, in their order; and what else could be prepared ahead."""
+    """A page with the fingerprints of its records, in their order; and what else could be prepared ahead.
+
+    asked_at: by our clock, before the page was asked for.
+    """
 
     page: Page
     fingerprints: list[bytes]
+    asked_at: datetime
     values: list[Values | None] | None = None
 
 
@@ -36,6 +42,8 @@ def fetched_ahead(
     fingerprint: Callable[[Payload], bytes],
     connection_lock: threading.Lock,
     map_ahead: Callable[[Page], list[Values | None]] | None = None,
+    *,
+    clock: Clock = system_clock,
 ) -> Iterator[Iterator[FetchedPage]]:
     """The pages with their fingerprints, read by a thread of its own. Its error is raised here, in its place.
 
@@ -64,12 +72,13 @@ def fetched_ahead(
                 with connection_lock:
                     if stopped.is_set():
                         return
+                    asked_at = clock()
                     page = next(pages, None)
                 if page is None:
                     put(end)
                     return
                 prints = [fingerprint(record.payload) for record in page.records]
-                if not put(FetchedPage(page, prints, None if map_ahead is None else map_ahead(page))):
+                if not put(FetchedPage(page, prints, asked_at, None if map_ahead is None else map_ahead(page))):
                     return
         except BaseException as error:  # noqa: BLE001 - handed over to the thread that asked for the pages
             put(error)

@@ -16,8 +16,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from connectors.envelopes import Page, SourceRecord, UnreadableRecord
+from connectors.envelopes import Page, SourceRecord
 from connectors.ports import Replication
 from crm_core.clock import Clock
 from crm_core.errors import ErrorBudgetExceeded, MassChangeHeld, RecordRejected, RowTaken
@@ -26,10 +27,10 @@ from crm_core.model.data import Values
 from crm_core.store import letters as letter_store
 from crm_core.store import page as page_store
 from crm_core.store import state
-from crm_core.store.letters import NewLetter
 from crm_core.store.page import EntityWriter
 from crm_core.store.session import Session
 from sync_jobs import deletions
+from sync_jobs.arrivals import Arrival, PageWork, letters_of, without_doubles
 from sync_jobs.decisions import (
     Decision,
     PullPolicy,
@@ -39,8 +40,9 @@ from sync_jobs.decisions import (
 )
 from sync_jobs.fingerprint import fingerprint_for
 from sync_jobs.outgoing import OutgoingEntity
+from sync_jobs.overtaken import without_overtaken
 from sync_jobs.own_writes import OwnWrites, held_back_records
-from sync_jobs.page_work import Arrival, PageMapper, PageWork
+from sync_jobs.page_work import PageMapper
 from sync_jobs.prefetch import FetchedPage, fetched_ahead
 from sync_jobs.references import References, Token
 from sync_jobs.report import EntityReport, Listener, RunReport
@@ -57,7 +59,10 @@ SWEEP = "counterfoil:sweep"
 
 @dataclass(slots=True)
 class Puller:
-    """Pulls the streams of one connection within one run. The caller holds the lease and closes the session."""
+    """Pulls the streams of one connection within one run. The caller holds the lease and closes the session.
+
+    lease: None for a live look-up, which takes single records in beside a run (`sync_jobs/live/intake.py`).
+    """
 
     session: Session
     connection: ConnectionName
@@ -65,7 +70,7 @@ class Puller:
     policy: PullPolicy
     clock: Clock
     listener: Listener
-    lease: state.Lease
+    lease: state.Lease | None
     report: RunReport
     is_approved: bool = False
     outgoing: Mapping[ConnectionName, Mapping[EntityType, OutgoingEntity]] = field(default_factory=dict)
@@ -110,6 +115,7 @@ class Puller:
                     fingerprint_for(entity),
                     self.connection_lock,
                     stream.mapper.map_ahead if stream.is_first_read else None,
+                    clock=self.clock,
                 ) as arriving:
                     for fetched in arriving:
                         watermark = self._take_page(stream, fetched, since, watermark)
@@ -152,7 +158,7 @@ class Puller:
         if any(bad.external_id is None for bad in page.unreadable):
             stream.seen = None  # which record that was cannot be said, so none is found missing by this read
         resume = page.resume or (SWEEP if stream.seen is not None else None)
-        records, prints = _without_doubles(page.records, fetched.fingerprints)
+        records, prints = without_doubles(page.records, fetched.fingerprints)
         stream.report.read += len(page.records) + len(page.unreadable)
         stream.report.pages += 1
         position = state.Checkpoint(watermark, is_reading=resume is not None, since=since, resume=resume)
@@ -160,7 +166,7 @@ class Puller:
         for tries_left in range(_TRIES_OF_A_PAGE - 1, -1, -1):
             before = Counter(stream.report.decisions), stream.report.swung
             try:
-                self._store_page(stream, page, records, prints, ahead, position)
+                self._store_page(stream, page, records, prints, ahead, position, fetched.asked_at)
                 break
             except RowTaken:
                 # A push has just bound a record of this page: the page is decided anew, with what is known now.
@@ -178,9 +184,10 @@ class Puller:
         prints: Sequence[bytes],
         ahead: Sequence[Values | None] | None,
         position: state.Checkpoint,
+        asked_at: datetime,
     ) -> None:
-        work = self._prepared(stream, records, prints, ahead=ahead)
-        letters = _letters_of(stream.pulled.entity, page.unreadable)
+        work = self._prepared(stream, records, prints, ahead=ahead, asked_at=asked_at)
+        letters = letters_of(stream.pulled.entity, page.unreadable)
         stream.report.decisions[Decision.UNCHANGED] += len(page.unreadable) - len(letters)
         known = page_store.bindings_of(self.session, stream.stream_id, list(letters)) if letters else {}
         for key, row in known.items():
@@ -192,7 +199,7 @@ class Puller:
                 work.known_failures.append(binding.binding_id)
         work.letters.extend(letters.values())
         stream.report.decisions[Decision.UNCHANGED] += len(page.records) - len(records)
-        stream.store(work, deleted=page.deleted, finished=page.finished, position=position)
+        stream.store(work, deleted=page.deleted, finished=page.finished, position=position, asked_at=asked_at)
 
     def _judge(self, stream: StreamRun) -> None:
         report = stream.report
@@ -213,19 +220,32 @@ class Puller:
         fingerprints: Sequence[bytes] | None = None,
         links: Mapping[str, str] | None = None,
         is_edited: bool = False,
+        asked_at: datetime | None = None,
     ) -> PageWork:
         """Take records in outside of a page walk; the checkpoint stays where it is.
 
         fingerprints: those of the source's records, where a payload may be what a person made of one. is_edited: so
-        that a fingerprint that is known does not mean that there is nothing to do.
+        that a fingerprint that is known does not mean that there is nothing to do. asked_at: by our clock, when the
+        source was asked for them; None for what is kept here.
         """
         stream = self._state(entity)
         stream.report.read += len(records)
         if fingerprints is None:
             fingerprints = [fingerprint_for(entity)(record.payload) for record in records]
-        work = self._prepared(stream, records, fingerprints, links=dict(links or {}), is_edited=is_edited)
-        stream.store(work)
+        work = self._prepared(
+            stream, records, fingerprints, links=dict(links or {}), is_edited=is_edited, asked_at=asked_at
+        )
+        stream.store(work, asked_at=asked_at)
         return work
+
+    def look_again(self, entity: EntityType) -> None:
+        """Forget what other processes may have changed since the last records were taken."""
+        self._references = References(self.session, self.connection)
+        stream = self._state(entity)
+        stream.mapper.references = self._references
+        stream.set_aside = letter_store.set_aside_ids(self.session, stream.stream_id)
+        stream.own.forget()
+        stream.mapper.forget()
 
     def _prepared(
         self,
@@ -236,11 +256,15 @@ class Puller:
         links: dict[str, str] | None = None,
         ahead: Sequence[Values | None] | None = None,
         is_edited: bool = False,
+        asked_at: datetime | None = None,
     ) -> PageWork:
         work = PageWork()
         if records:
             known = page_store.bindings_of(self.session, stream.stream_id, [record.external_id for record in records])
             arrivals = stream.mapper.split(records, prints, known, work, ahead, is_edited=is_edited)
+            if asked_at is not None and stream.mapper.moment_position < 0:
+                is_job = self.lease is not None
+                arrivals = without_overtaken(self.session, arrivals, work, asked_at, is_job=is_job)
             if arrivals:
                 self._under_way.append((stream.pulled.entity, arrivals))
                 try:
@@ -279,6 +303,7 @@ class Puller:
 
     def _sweep(self, stream: StreamRun) -> None:
         assert stream.seen is not None
+        assert self.lease is not None
         gone = deletions.sweep(
             self.session,
             stream.writer,
@@ -348,6 +373,7 @@ class Puller:
                 self.policy,
                 own,
                 allocate=lambda count: self._ids.take(entity.value, count),
+                is_live=self.lease is None,
             )
             self._states[entity] = StreamRun(
                 pulled,
@@ -366,24 +392,3 @@ class Puller:
                 own,
             )
         return self._states[entity]
-
-
-def _letters_of(entity: EntityType, unreadable: Sequence[UnreadableRecord]) -> dict[str, NewLetter]:
-    """One letter for each record that cannot be parsed, by its id, or by its fingerprint when it has none."""
-    print_of = fingerprint_for(entity)
-    keys = [bad.external_id or f"?{print_of(bad.payload).hex()}" for bad in unreadable]
-    return {
-        key: NewLetter(key, "unreadable", bad.reason, bad.payload, print_of(bad.payload))
-        for key, bad in zip(keys, unreadable, strict=True)
-    }
-
-
-def _without_doubles(
-    records: Sequence[SourceRecord], prints: Sequence[bytes]
-) -> tuple[Sequence[SourceRecord], Sequence[bytes]]:
-    """A record that stands twice in a page counts once, as it was given last."""
-    places = {record.external_id: index for index, record in enumerate(records)}
-    if len(places) == len(records):
-        return records, prints
-    kept = sorted(places.values())
-    return [records[index] for index in kept], [prints[index] for index in kept]

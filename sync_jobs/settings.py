@@ -21,6 +21,12 @@
     entities = ["unit_group", "product"]       # all that the connector has, when left out
     guard = { deleted_share = 0.1 }            # see PullPolicy
 
+    [sales]
+    unknown = "block"                          # see sales_settings.py
+
+    [http]                                     # what `counterfoil serve` does: see http_api.settings
+    port = 8321
+
 A connection without a job has one of its own name, which pulls everything.
 """
 
@@ -35,15 +41,15 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from connectors.config import ConnectionConfig
 from connectors.ports import Connector
 from connectors.registry import get_connector
 from crm_core.errors import ConfigurationFault, did_you_mean
 from crm_core.ids import ConnectionName, EntityType
 from sync_jobs.decisions import PullPolicy
+from sync_jobs.sales_settings import SalesSettings, sales_settings
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    from pydantic import BaseModel, ValidationError
 
 FILE_NAME = "counterfoil.toml"
 PREFIX = "COUNTERFOIL_"
@@ -81,6 +87,9 @@ class Settings:
     store_url: str = field(repr=False)
     connections: Mapping[ConnectionName, ConnectionSettings]
     jobs: Mapping[str, JobSettings]
+    sales: SalesSettings = field(default_factory=SalesSettings)
+    http: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The table of the HTTP face as it stands there; `http_api.settings` checks it."""
 
     def get_connection(self, name: str) -> ConnectionSettings:
         """Raises ConfigurationFault that names the nearest one."""
@@ -115,7 +124,7 @@ def load_settings(file: Path) -> Settings:
         raise ConfigurationFault(f"{file}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationFault(f"{file.name}: {error}") from error
-    _only(data, ("store", "connections", "jobs"), file.name)
+    _only(data, ("store", "connections", "jobs", "sales", "http"), file.name)
     store = _table(data, "store", file.name)
     _only(store, ("url",), f"{file.name} [store]")
     url = store.get("url", "sqlite:///counterfoil.sqlite")
@@ -133,7 +142,14 @@ def load_settings(file: Path) -> Settings:
     for name in connections:
         if name not in served and name not in jobs:
             jobs[name] = JobSettings(name, name, None, PullPolicy())
-    return Settings(file, url, connections, jobs)
+    return Settings(
+        file,
+        url,
+        connections,
+        jobs,
+        sales_settings(data.get("sales", {}), connections, file),
+        _table(data, "http", file.name),
+    )
 
 
 def _connection(name: ConnectionName, table: Any, file: Path) -> ConnectionSettings:
@@ -209,8 +225,15 @@ def _policy(guard: Any, place: str) -> PullPolicy:
     return PullPolicy(**guard)
 
 
-def open_connector(settings: ConnectionSettings) -> Connector:
-    """The connector of a connection with its secrets filled in; nothing is called yet. Raises ConfigurationFault."""
+LIVE_TIMEOUT_SECONDS = 10.0
+"""A question that a customer waits for: longer than anybody's patience, shorter than a job's."""
+
+
+def open_connector(settings: ConnectionSettings, *, is_live: bool = False) -> Connector:
+    """The connector of a connection with its secrets filled in; nothing is called yet. Raises ConfigurationFault.
+
+    is_live: for questions of sales: nothing is tried twice, and no answer waited for longer than a customer would.
+    """
     from pydantic import ValidationError
 
     kind = get_connector(settings.connector)
@@ -219,10 +242,13 @@ def open_connector(settings: ConnectionSettings) -> Connector:
         config = kind.manifest.config.model_validate(_expanded(settings.options, place))
     except ValidationError as error:
         raise ConfigurationFault(f"{place}: {describe_validation(error, kind.manifest.config)}") from None
+    if is_live:
+        seconds = min(config.timeout_seconds, LIVE_TIMEOUT_SECONDS)
+        config = config.model_copy(update={"attempts": 1, "timeout_seconds": seconds})
     return kind(config)
 
 
-def describe_validation(error: ValidationError, model: type[ConnectionConfig]) -> str:
+def describe_validation(error: ValidationError, model: type[BaseModel]) -> str:
     """What pydantic found, in one line, without the values (they may be secrets)."""
     texts = []
     for item in error.errors(include_input=False, include_url=False):

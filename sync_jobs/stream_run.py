@@ -6,9 +6,11 @@ import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from connectors.ports import SourceStream, StreamSpec
 from crm_core.clock import Clock
+from crm_core.errors import RowTaken
 from crm_core.ids import CrmId, EntityType, ExternalId
 from crm_core.model.schema import schema_of
 from crm_core.store import letters as letter_store
@@ -18,9 +20,10 @@ from crm_core.store.page import Binding, EntityWriter
 from crm_core.store.session import Session
 from mappings.compiler import CompiledMapping
 from sync_jobs import deletions
+from sync_jobs.arrivals import Arrival, PageWork
 from sync_jobs.decisions import Decision
 from sync_jobs.own_writes import HELD_BACK, OwnWrites
-from sync_jobs.page_work import Arrival, PageMapper, PageWork
+from sync_jobs.page_work import PageMapper
 from sync_jobs.report import Change, EntityReport, Listener, RunReport
 from sync_jobs.seen import SeenBindings
 
@@ -67,7 +70,7 @@ class StreamRun:
     mapper: PageMapper
     writer: EntityWriter
     ids: IdBlocks
-    lease: state.Lease
+    lease: state.Lease | None
     run: RunReport
     report: EntityReport
     listener: Listener
@@ -89,11 +92,14 @@ class StreamRun:
         deleted: Sequence[ExternalId] = (),
         finished: Sequence[ExternalId] = (),
         position: state.Checkpoint | None = None,
+        asked_at: datetime | None = None,
     ) -> None:
         """ONE transaction: entities, bindings, payloads, what was set aside, and the position behind the page.
 
         deleted: tombstones. finished: records that came to their end and are no longer listed. position: None for
-        records that were taken in outside of a page walk.
+        records that were taken in outside of a page walk. Raises RowTaken, with nothing written, when a push or a live
+        look-up has just written one of these records: the work is to be decided anew. asked_at: when the source was
+        asked for the records; None = they were here already.
         """
         session, stream_id, now = self.session, self.stream_id, self.clock()
         writes = work.arrivals
@@ -102,14 +108,16 @@ class StreamRun:
         body = page_store.pack_payloads([arrival.record.payload for arrival in writes])
         met = [row[1] for row in work.unchanged] + [b.binding_id for b in bindings] + work.known_failures
         with session.transaction():
-            self.lease.renew(session, now)
+            if self.lease is not None:
+                self.lease.renew(session, now)
+            self._check_still_so(work)
             self._write_entities(writes)
             if self.own.elsewhere:
                 known = [a for a in writes if a.changed and a.decision in (Decision.UPDATED, Decision.LINKED)]
                 self.own.relay([(a.crm_id, a.values, a.changed) for a in known if a.crm_id is not None], now)
             if writes:
                 page_store.insert_payload_page(
-                    session, payload_page, stream_id, self.run.run_id, now, len(writes), body
+                    session, payload_page, stream_id, self.run.run_id, asked_at or now, len(writes), body
                 )
                 fresh = [b for a, b in zip(writes, bindings, strict=True) if a.binding is None]
                 again = [b for a, b in zip(writes, bindings, strict=True) if a.binding is not None]
@@ -139,6 +147,26 @@ class StreamRun:
                     self.seen.add_all(met)
                 self.keep_position(position)
         self._count(work, writes, discarded)
+
+    def _check_still_so(self, work: PageWork) -> None:
+        """Within the transaction: nobody has written these records since they were laid beside the store.
+
+        The two-worker story: a pull fetches a page, a live look-up fetches a record of it later and stores it, and now
+        the pull stores the page: the older values would win. Bindings come first, in the order of their ids, so that
+        two writers do not wait for each other. What is new needs no look: a second binding of a record is refused.
+        """
+        known = {a.record.external_id: a.binding for a in work.arrivals if a.binding is not None}
+        if known:
+            now_there = page_store.lock_bindings(self.session, self.stream_id, sorted(known))
+            for external_id, binding in known.items():
+                row = now_there.get(external_id)
+                if row is None or Binding(*row).state != binding.state:
+                    raise RowTaken(f"{self.pulled.entity.value} {external_id!r} was just written by another worker")
+        if self.mapper.moment_position >= 0 and work.old_values:
+            place = self.mapper.moment_position
+            moments = page_store.lock_moments(self.session, self.pulled.entity, sorted(work.old_values))
+            if any(moments.get(crm_id) != values[place] for crm_id, values in work.old_values.items()):
+                raise RowTaken(f"a {self.pulled.entity.value} was just looked at again by another worker")
 
     @property
     def told(self) -> deletions.Told | None:

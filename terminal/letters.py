@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crm_core.errors import ConfigurationFault
 from terminal.frame import (
     EXIT_PARTIAL,
     Frame,
@@ -19,11 +18,10 @@ from terminal.frame import (
     pass_frame,
     payload_as_data,
 )
-from terminal.payloads import checked_payload, pretty, with_changes
+from terminal.payloads import pretty, with_changes
 
 if TYPE_CHECKING:
     from crm_core.store.letters import DeadLetter, Deferral
-    from sync_jobs.bootstrap import Hub
 
 _STATUSES = ("open", "resolved", "discarded")
 
@@ -55,6 +53,7 @@ def list_(
 ) -> None:
     """Dead letters by cause, then one by one; and the records that wait for another one."""
     from crm_core.store.letters import list_deferrals
+    from sync_jobs.letter_operations import all_letters
     from sync_jobs.operations import opened
     from terminal.tables import show
 
@@ -62,7 +61,7 @@ def list_(
     if connection is not None:
         hub.settings.get_connection(connection)
     chosen = entity_named(entity) if entity is not None else None
-    letters = _all_letters(hub, connection=connection, entity=chosen, cause=cause, status=status)
+    letters = all_letters(hub, connection=connection, entity=chosen, cause=cause, status=status)
     with opened(hub) as session:
         waiting = [] if cause or status != "open" else list_deferrals(session, connection=connection)
     waiting = [deferral for deferral in waiting if chosen is None or deferral.entity is chosen]
@@ -132,15 +131,15 @@ def show_letter(frame: Frame, letter_id: int, as_json: bool) -> None:
 @pass_frame
 def edit(frame: Frame, letter_id: int, changes: Sequence[str], source: Any, link: str | None) -> None:
     """Change what will be replayed; without options in $EDITOR. The back office is not changed: mend it there, too."""
-    from crm_core.store.letters import edit_letter
-    from sync_jobs.operations import get_letters, opened
+    from sync_jobs.letter_operations import checked_link, checked_payload, edit_letter
+    from sync_jobs.operations import get_letters
 
     if source is not None and changes:
         raise click.UsageError("--file and --set do not go together")
     hub = frame.hub()
     letter = get_letters(hub, [letter_id])[0]
     if link is not None:
-        link = _checked_link(hub, letter, link)
+        link = checked_link(hub, letter, link)
     payload: bytes | None = None
     if source is not None:
         payload = checked_payload(source.read(), "the file")
@@ -154,8 +153,7 @@ def edit(frame: Frame, letter_id: int, changes: Sequence[str], source: Any, link
     if payload is None and link is None:
         click.echo("nothing changed")
         return
-    with opened(hub) as session:
-        edit_letter(session, letter_id, payload=payload, link=link)
+    edit_letter(hub, letter_id, payload=payload, link=link)
     click.echo(f"edited; take it in with `counterfoil dead-letters replay {letter_id}`")
 
 
@@ -167,25 +165,19 @@ def edit(frame: Frame, letter_id: int, changes: Sequence[str], source: Any, link
 @pass_frame
 def replay(frame: Frame, ids: Sequence[int], cause: str | None, every: bool, as_json: bool) -> None:
     """Map letters again, edited or not, without asking the back office. What succeeds is resolved."""
-    from sync_jobs.operations import get_letters, replay_dead_letters
+    from sync_jobs.letter_operations import all_letters, replay_letters
+    from sync_jobs.operations import get_letters
     from terminal.progress import watching
 
     if bool(ids) + (cause is not None) + every != 1:
         raise click.UsageError("say which: IDs, --cause CAUSE or --all")
     hub = frame.hub()
-    letters = get_letters(hub, ids) if ids else _all_letters(hub, cause=cause)
-    for letter in letters:
-        if letter.status != "open":
-            raise ConfigurationFault(f"dead letter {letter.id} is {letter.status}: there is nothing to replay")
-    readable = [letter for letter in letters if not letter.external_id.startswith("?")]
-    if len(readable) < len(letters):
-        click.echo(
-            f"{len(letters) - len(readable)} have no id and cannot be replayed: mend them in the back office", err=True
-        )
+    letters = get_letters(hub, ids) if ids else all_letters(hub, cause=cause)
     with watching(is_quiet=as_json) as watcher:
-        replay_dead_letters(hub, readable, listener=watcher)
-    after = {letter.id: letter for letter in get_letters(hub, [letter.id for letter in letters])}
-    left = [letter for letter in after.values() if letter.status == "open"]
+        replayed = replay_letters(hub, letters, listener=watcher)
+    if replayed.without_id:
+        click.echo(f"{replayed.without_id} have no id and cannot be replayed: mend them in the back office", err=True)
+    left = replayed.left
     if as_json:
         emit(
             {
@@ -210,43 +202,12 @@ def replay(frame: Frame, ids: Sequence[int], cause: str | None, every: bool, as_
 @pass_frame
 def discard(frame: Frame, ids: Sequence[int]) -> None:
     """Decide that these records are not wanted as they are. A later change of theirs comes in as usual."""
-    from crm_core.store.letters import discard_letter
-    from sync_jobs.operations import opened
+    from sync_jobs.letter_operations import discard_letter
 
     hub = frame.hub()
-    with opened(hub) as session:
-        for letter_id in ids:
-            discard_letter(session, letter_id, hub.clock())
-            click.echo(f"discarded {letter_id}")
-
-
-def _checked_link(hub: Hub, letter: DeadLetter, link: str) -> str:
-    from crm_core.ids import CrmId
-    from crm_core.store.repository import find_entity
-
-    if link == "new":
-        return link
-    number = link.removeprefix("#")
-    if not number.isdigit():
-        raise ConfigurationFault(f"--link {link!r}: a CRM id, or `new`")
-    if find_entity(hub.database.engine, letter.entity, CrmId(int(number))) is None:
-        offered = f"; it fits {', '.join(map(str, letter.candidates))}" if letter.candidates else ""
-        raise ConfigurationFault(f"the CRM has no {letter.entity.value} {number}{offered}")
-    return number
-
-
-def _all_letters(hub: Hub, **conditions: Any) -> list[DeadLetter]:
-    """Every letter that fits, whatever their number."""
-    from crm_core.store.letters import list_letters
-    from sync_jobs.operations import opened
-
-    found: list[DeadLetter] = []
-    with opened(hub) as session:
-        while True:
-            some = list_letters(session, after_id=found[-1].id if found else 0, **conditions)
-            found += some
-            if len(some) < 1000:
-                return found
+    for letter_id in ids:
+        discard_letter(hub, letter_id)
+        click.echo(f"discarded {letter_id}")
 
 
 def _letter_data(letter: DeadLetter) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import click
 from crm_core.errors import ConfigurationFault, CounterfoilError, StoreFault, did_you_mean
 from crm_core.intents import OPEN_STATES, IntentState
 from terminal.frame import Frame, SuggestingGroup, emit, entity_named, json_option, pass_frame, payload_as_data
-from terminal.payloads import as_record, checked_payload, encoded, pretty, with_changes
+from terminal.payloads import as_record, encoded, pretty, with_changes
 from terminal.recheck import recheck
 
 if TYPE_CHECKING:
@@ -290,6 +290,7 @@ def resolve(frame: Frame, intent_id: int, external_id: str | None, absent: bool,
 @pass_frame
 def edit(frame: Frame, intent_id: int, changes: Sequence[str], source: Any, as_json: bool) -> None:
     """Change what a rejected intent will send; without options in $EDITOR. The CRM is not changed: mend it, too."""
+    from sync_jobs.letter_operations import checked_payload
     from sync_jobs.push_operations import edit as replace_payload
 
     if source is not None and changes:
@@ -319,6 +320,8 @@ def edit(frame: Frame, intent_id: int, changes: Sequence[str], source: Any, as_j
 
 
 def _in_editor(payload: bytes) -> bytes | None:
+    from sync_jobs.letter_operations import checked_payload
+
     text = click.edit(pretty(payload), extension=".json")
     return None if text is None else checked_payload(text.encode(), "what you wrote")
 

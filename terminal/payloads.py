@@ -85,19 +85,6 @@ def as_record(payload: bytes) -> dict[str, Any]:
     return record
 
 
-def checked_payload(text: bytes, what: str) -> bytes:
-    """A whole record that a person wrote. Raises ConfigurationFault when it is no JSON object."""
-    import msgspec
-
-    try:
-        record = _decoder().decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationFault(f"{what} is no JSON: {error}; nothing was changed") from error
-    if not isinstance(record, dict):
-        raise ConfigurationFault(f"{what} is no JSON object; nothing was changed")
-    return encoded(record)
-
-
 def encoded(value: Any) -> bytes:
     """As JSON, with exact numbers."""
     import msgspec

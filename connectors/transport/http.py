@@ -21,6 +21,7 @@ from requests.structures import CaseInsensitiveDict
 
 from connectors.config import ConnectionConfig
 from connectors.transport import bodies
+from connectors.transport.budget import shared_budget
 from connectors.transport.errors import (
     ErrorRows,
     Refusal,
@@ -35,7 +36,7 @@ from connectors.transport.fence import check_may_send
 from connectors.transport.json_pages import encode
 from connectors.transport.redaction import redact
 from connectors.transport.retry import repeat_while_transient
-from crm_core.errors import ConfigurationFault, ConnectorError, OutcomeUnknown, ProtocolViolation, RateLimited
+from crm_core.errors import ConfigurationFault, ConnectorError, OutcomeUnknown, ProtocolViolation
 
 log = logging.getLogger("counterfoil.transport")
 
@@ -91,7 +92,7 @@ class HttpClient:
         """Opens nothing yet.
 
         rows: the vendor's own rows of the error table. secrets: texts that must never show (auth headers are known
-        by themselves). budget: shared by all workers of a connection; default: ours alone, from calls_per_minute.
+        by themselves). budget: default: the one that this process has for the connection, from calls_per_minute.
         longest_wait_seconds: for all the waiting of one call. body_seconds: for the whole body of one answer; default
         four times `timeout_seconds`. Raises ConfigurationFault when `base_url` is no http(s) address.
         """
@@ -109,7 +110,7 @@ class HttpClient:
         self._verify: str | bool = config.ca_bundle or True
         self._longest_wait_seconds, self._sleep, self._now = longest_wait_seconds, sleep, now
         if budget is None and config.calls_per_minute is not None:
-            budget = calls_per_minute_budget(config.calls_per_minute, longest_wait_seconds)
+            budget = shared_budget(_who_asks(config, base_url), config.calls_per_minute, longest_wait_seconds)
         self._budget = budget
         redact.add(*secrets)
         self._session = _Session()
@@ -347,20 +348,12 @@ class _Request:
     timeout_seconds: float | None
 
 
-def calls_per_minute_budget(calls: int, longest_wait_seconds: float) -> Budget:
-    """A budget of this process alone: `calls` in any sixty seconds."""
-    # Lazy: costs as much start-up time as all of this module, and most connections have no budget of their own.
-    from pyrate_limiter import Duration, Limiter, Rate
+_OF_ONE_CALLER = {"attempts", "timeout_seconds", "connect_timeout_seconds", "page_size", "max_answer_megabytes"}
 
-    limiter = Limiter(Rate(calls, Duration.MINUTE))
 
-    def wait_for_one() -> None:
-        if not limiter.try_acquire("calls", timeout=longest_wait_seconds):
-            raise RateLimited(
-                f"our own budget of {calls} calls a minute is used up", retry_after_seconds=longest_wait_seconds
-            )
-
-    return wait_for_one
+def _who_asks(config: ConnectionConfig, base_url: str) -> str:
+    """What a back office tells its callers by: address, user, tenant; not how patient one of our callers is."""
+    return base_url + config.model_dump_json(exclude=_OF_ONE_CALLER)
 
 
 def _with_headers(prepared: requests.PreparedRequest, credentials: Mapping[str, str]) -> requests.PreparedRequest:

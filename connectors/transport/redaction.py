@@ -46,6 +46,7 @@ def _patterns() -> tuple[tuple[re.Pattern[str], str], ...]:
         ),
         (re.compile(r"\b(?P<scheme>basic|bearer|session)\s+[\w.~+/=-]{8,}", re.IGNORECASE), rf"\g<scheme> {MARK}"),
         (re.compile(r"\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?"), MARK),
+        (re.compile(r"\bcfk_[0-9A-Z]{1,8}_[\w-]{20,}"), MARK),  # keys of our own HTTP face
         (re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]{0,20}://)[^\s/@]{1,300}@", re.IGNORECASE), rf"\g<scheme>{MARK}@"),
         (re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}(?:@|%40)[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"), MARK),
         (re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b"), MARK),

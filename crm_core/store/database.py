@@ -13,7 +13,7 @@ from crm_core.store.session import Session
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-HEAD = "0002"
+HEAD = "0004"
 """The newest schema version; a test holds it against the migration scripts."""
 
 _UPGRADE_LOCK = 7_306_916_068_917_078_881
@@ -42,21 +42,27 @@ class Database:
         """The SQLite file."""
         return Path(self.url.removeprefix("sqlite:///"))
 
-    def open(self, *, is_rehearsal: bool = False, is_durable: bool = False) -> Session:
+    def open(
+        self, *, is_rehearsal: bool = False, is_durable: bool = False, patience_seconds: float | None = None
+    ) -> Session:
         """A new session. Raises StoreFault when the database cannot be reached.
+
+        patience_seconds: how long a transaction waits for one that is under way; default 30.
 
         is_durable: what is committed outlives a power cut. For CRM changes and the outbox: an order that was sent and
         then forgotten would be sent again. A pull does without: what it loses it reads again.
         """
         if self.is_sqlite:
-            from crm_core.store.sqlite import SqliteSession
+            from crm_core.store.sqlite import BUSY_SECONDS, SqliteSession
 
             if not self.path.parent.is_dir():
                 raise StoreFault(f"the folder of {self.path} does not exist")
-            return SqliteSession(self.path, is_rehearsal=is_rehearsal, is_durable=is_durable)
-        from crm_core.store.postgresql import PostgresSession  # psycopg is an optional dependency
+            busy_seconds = BUSY_SECONDS if patience_seconds is None else patience_seconds
+            return SqliteSession(self.path, is_rehearsal=is_rehearsal, is_durable=is_durable, busy_seconds=busy_seconds)
+        from crm_core.store.postgresql import LOCK_SECONDS, PostgresSession  # psycopg is an optional dependency
 
-        return PostgresSession(self.url, is_rehearsal=is_rehearsal, is_durable=is_durable)
+        lock_seconds = LOCK_SECONDS if patience_seconds is None else patience_seconds
+        return PostgresSession(self.url, is_rehearsal=is_rehearsal, is_durable=is_durable, lock_seconds=lock_seconds)
 
     @cached_property
     def engine(self) -> Engine:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from crm_core.errors import StoreFault
+from crm_core.errors import RowMissing, StepRefused
 from crm_core.ids import ConnectionName, EntityType
 from crm_core.store.page import get_moment, stamp
 from crm_core.store.session import Session
@@ -224,22 +224,31 @@ def list_letters(
     return [_letter(session, row) for row in rows]
 
 
+def count_open_letters(session: Session) -> list[tuple[str, str, str, int]]:
+    """(connection, entity, cause, how many)."""
+    rows = session.all(
+        "SELECT s.connection, s.entity, d.cause, count(*) FROM dead_letters d JOIN streams s ON s.id = d.stream_id"
+        " WHERE d.status = 'open' GROUP BY s.connection, s.entity, d.cause ORDER BY s.connection, s.entity, d.cause"
+    )
+    return [(row[0], row[1], row[2], int(row[3])) for row in rows]
+
+
 def get_letter(session: Session, letter_id: int) -> DeadLetter:
-    """Raises StoreFault when there is none."""
+    """Raises RowMissing when there is none."""
     rows = session.all(f"SELECT {_LETTER} WHERE d.id = ?", (letter_id,))
     if not rows:
-        raise StoreFault(f"there is no dead letter {letter_id}; see `counterfoil dead-letters list`")
+        raise RowMissing(f"there is no dead letter {letter_id}; see `counterfoil dead-letters list`")
     return _letter(session, rows[0])
 
 
 def edit_letter(session: Session, letter_id: int, *, payload: bytes | None = None, link: str | None = None) -> None:
-    """Change what will be replayed, or choose the match. Raises StoreFault for a letter that is not open.
+    """Change what will be replayed, or choose the match. Raises StepRefused for a letter that is not open.
 
     The fingerprint stays that of the source's record: the edit holds until the back office changes it.
     """
     letter = get_letter(session, letter_id)
     if letter.status != "open":
-        raise StoreFault(f"dead letter {letter_id} is {letter.status}, only an open one can be edited")
+        raise StepRefused(f"dead letter {letter_id} is {letter.status}, only an open one can be edited")
     with session.transaction():
         if payload is not None:
             session.run("UPDATE dead_letters SET payload = ? WHERE id = ?", (payload, letter_id))
@@ -251,7 +260,7 @@ def discard_letter(session: Session, letter_id: int, moment: datetime) -> None:
     """A person decides that this record is not wanted as it is. A later change of it comes in as usual."""
     letter = get_letter(session, letter_id)
     if letter.status != "open":
-        raise StoreFault(f"dead letter {letter_id} is {letter.status} already")
+        raise StepRefused(f"dead letter {letter_id} is {letter.status} already")
     with session.transaction():
         session.run(
             "UPDATE dead_letters SET status = 'discarded', last_at = ? WHERE id = ?",

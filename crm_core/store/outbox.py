@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import xxhash
 
-from crm_core.errors import StoreFault
+from crm_core.errors import RowMissing, StepRefused, StoreFault
 from crm_core.ids import ClientReference, ConnectionName, CrmId, EntityType, ExternalId, IdempotencyKey
 from crm_core.intents import IntentEvent, IntentState, state_after, states_before
 from crm_core.keys import idempotency_key, new_client_reference
@@ -310,10 +310,10 @@ def count_intents(session: Session, connection: str | None = None) -> list[tuple
 
 
 def get_intent(session: Session, intent_id: int) -> Intent:
-    """Raises StoreFault when there is none."""
+    """Raises RowMissing when there is none."""
     rows = session.all(f"SELECT {SELECT} FROM outbox o WHERE o.id = ?", (intent_id,))
     if not rows:
-        raise StoreFault(f"there is no intent {intent_id}; see `counterfoil outbox list`")
+        raise RowMissing(f"there is no intent {intent_id}; see `counterfoil outbox list`")
     return intent_of(session, rows[0])
 
 
@@ -344,11 +344,11 @@ def open_records(session: Session, connection: str, entity: EntityType, crm_ids:
 def edit_payload(session: Session, intent_id: int, payload: bytes, moment: datetime) -> Intent:
     """Within a transaction: replace what will be sent; a new content, so a new revision.
 
-    Raises StoreFault unless it is rejected.
+    Raises StepRefused unless it is rejected.
     """
     intent = get_intent(session, intent_id)
     if intent.state is not IntentState.REJECTED:
-        raise StoreFault(f"intent {intent_id} is {intent.state}: only a rejected one can be edited")
+        raise StepRefused(f"intent {intent_id} is {intent.state}: only a rejected one can be edited")
     session.run(
         "UPDATE outbox SET payload = ?, is_edited = ?, revision = (SELECT max(e.revision) + 1 FROM outbox e"
         " WHERE e.connection = outbox.connection AND e.entity = outbox.entity AND e.crm_id = outbox.crm_id),"
@@ -369,8 +369,8 @@ def decide(
 ) -> Intent:
     """Within a transaction: a person's step (RETRY, CANCEL, MISS, TELL_THERE). Returns the intent as it is now.
 
-    What goes out again does so at once; an edited payload is kept. Raises StoreFault where the table has no such step,
-    and while a worker has the intent.
+    What goes out again does so at once; an edited payload is kept. Raises StepRefused where the table has no such step,
+    StoreFault while a worker has the intent.
     """
     # takes the row's lock on PostgreSQL; SQLite's transaction has the whole file
     session.run("UPDATE outbox SET lease_token = lease_token WHERE id = ?", (intent_id,))
@@ -380,7 +380,7 @@ def decide(
     try:
         after = state_after(intent.state, event)
     except ValueError as error:
-        raise StoreFault(f"intent {intent_id}: {error}") from None
+        raise StepRefused(f"intent {intent_id}: {error}") from None
     is_kept = event is IntentEvent.CANCEL
     session.run(
         "UPDATE outbox SET state = ?, not_before = NULL, waits_entity = NULL, waits_id = NULL, looks = 0,"

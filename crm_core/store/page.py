@@ -33,6 +33,11 @@ class Binding(NamedTuple):
     payload_index: int | None
     deleted_at: Any
 
+    @property
+    def state(self) -> tuple[Any, ...]:
+        """What changes whenever the record is written."""
+        return (self.crm_id, bytes(self.fingerprint), self.mapping, self.payload_page, self.deleted_at)
+
 
 _BINDING_COLUMNS = ", ".join(Binding._fields)
 
@@ -70,6 +75,17 @@ def bindings_of(session: Session, stream_id: int, external_ids: Sequence[str]) -
     condition, keys = session.where_in("external_id", external_ids)
     rows = session.all(
         f"SELECT {_BINDING_COLUMNS} FROM bindings WHERE stream_id = ? AND {condition}", (stream_id, keys)
+    )
+    return {row[0]: row for row in rows}
+
+
+def lock_bindings(session: Session, stream_id: int, external_ids: Sequence[str]) -> dict[str, Row]:
+    """Within a transaction: the same, and nobody else writes them until it ends."""
+    condition, keys = session.where_in("external_id", external_ids)
+    rows = session.all(
+        f"SELECT {_BINDING_COLUMNS} FROM bindings WHERE stream_id = ? AND {condition}"
+        f" ORDER BY external_id{session.for_update}",
+        (stream_id, keys),
     )
     return {row[0]: row for row in rows}
 
@@ -225,11 +241,10 @@ class EntityWriter:
         self.session.run(f'UPDATE {self.table.name} SET "status" = ? WHERE {condition}', (status, keys))
 
     def refresh_as_of(self, crm_ids: Sequence[CrmId], moment: datetime) -> None:
-        """These entities were looked at again and nothing else changed."""
+        """These entities were looked at again and nothing else changed; a later look stays."""
         condition, keys = self.session.where_in("id", crm_ids)
-        self.session.run(
-            f'UPDATE {self.table.name} SET "as_of" = ? WHERE {condition}', (stamp(self.session, moment), keys)
-        )
+        at = stamp(self.session, moment)
+        self.session.run(f'UPDATE {self.table.name} SET "as_of" = ? WHERE {condition} AND "as_of" < ?', (at, keys, at))
 
 
 def entity_values(session: Session, table: EntityTable, crm_ids: Sequence[int]) -> dict[CrmId, Values]:
@@ -259,6 +274,15 @@ def entity_values(session: Session, table: EntityTable, crm_ids: Sequence[int]) 
     return {crm_id: tuple(values) for crm_id, values in found.items()}
 
 
+def lock_moments(session: Session, entity: EntityType, crm_ids: Sequence[int]) -> dict[CrmId, datetime]:
+    """Within a transaction: when these entities were true last, and nobody else writes them until it ends."""
+    condition, keys = session.where_in("id", crm_ids)
+    rows = session.all(
+        f'SELECT id, "as_of" FROM {table_of(entity).name} WHERE {condition} ORDER BY id{session.for_update}', (keys,)
+    )
+    return {CrmId(row[0]): get_moment(session, row[1]) for row in rows}
+
+
 # -- raw payloads -----------------------------------------------------------------------------------------------------
 
 
@@ -285,6 +309,20 @@ def insert_payload_page(
         [(page_id, stream_id, run_id, stamp(session, moment), live)],
     )
     session.run("INSERT INTO payload_bodies (page_id, body) VALUES (?, ?)", (page_id, body))
+
+
+LIVE_RUN = 0
+"""The run of a page that a live look-up stored, outside of every run."""
+
+
+def pages_asked_for_later(session: Session, pages: Sequence[int], moment: datetime, *, only_live: bool) -> set[int]:
+    """Which of these pages the source was asked for after a moment."""
+    condition, keys = session.where_in("id", pages)
+    where = " AND run_id = 0" if only_live else ""
+    rows = session.all(
+        f"SELECT id FROM payload_pages WHERE {condition} AND stored_at > ?{where}", (keys, stamp(session, moment))
+    )
+    return {row[0] for row in rows}
 
 
 def release_payloads(session: Session, counts: Mapping[int, int]) -> None:

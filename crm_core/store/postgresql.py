@@ -35,23 +35,26 @@ class PostgresSession:
     """A session on one PostgreSQL database."""
 
     skip_locked = " FOR UPDATE SKIP LOCKED"
+    for_update = " FOR UPDATE"
 
-    def __init__(self, url: str, *, is_rehearsal: bool = False, is_durable: bool = False) -> None:
-        self.is_rehearsal, self._is_durable = is_rehearsal, is_durable
+    def __init__(
+        self, url: str, *, is_rehearsal: bool = False, is_durable: bool = False, lock_seconds: float = LOCK_SECONDS
+    ) -> None:
+        self.is_rehearsal, self._is_durable, self._lock_seconds = is_rehearsal, is_durable, lock_seconds
         try:
             self._connection = psycopg.connect(url, autocommit=True, connect_timeout=10, application_name="counterfoil")
-            self._connection.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
+            self._connection.execute(f"SET lock_timeout = '{round(lock_seconds * 1000)}ms'")
             if is_rehearsal:
                 self._connection.execute("BEGIN")
         except psycopg.Error as error:
-            raise _fault(error) from error
+            raise _fault(error, lock_seconds) from error
         set_json_loads(_from_json.decode, self._connection)
 
     def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         try:
             return self._connection.execute(_their(sql), parameters).fetchall()
         except psycopg.Error as error:
-            raise _fault(error) from error
+            raise _fault(error, self._lock_seconds) from error
 
     def stream(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[Row]:
         try:
@@ -60,26 +63,26 @@ class PostgresSession:
                 cursor.execute(_their(sql), parameters)
                 yield from cursor
         except psycopg.Error as error:
-            raise _fault(error) from error
+            raise _fault(error, self._lock_seconds) from error
 
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         try:
             return self._connection.execute(_their(sql), parameters).rowcount
         except psycopg.Error as error:
-            raise _fault(error) from error
+            raise _fault(error, self._lock_seconds) from error
 
     def run_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         try:
             with self._connection.cursor() as cursor:
                 cursor.executemany(_their(sql), rows)
         except psycopg.Error as error:
-            raise _fault(error) from error
+            raise _fault(error, self._lock_seconds) from error
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         try:
             self._copy(table, columns, rows)
         except psycopg.Error as error:
-            raise _fault(error) from error
+            raise _fault(error, self._lock_seconds) from error
 
     def _copy(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT csv)"
@@ -102,7 +105,7 @@ class PostgresSession:
             self._connection.execute(f"UPDATE {table} t SET {assignments} FROM changed_rows v WHERE {conditions}")
             self._connection.execute("DROP TABLE changed_rows")
         except psycopg.Error as error:
-            raise _fault(error) from error
+            raise _fault(error, self._lock_seconds) from error
 
     def where_in(self, column: str, keys: Sequence[Any]) -> tuple[str, Any]:
         """As one JSON text, which costs a tenth of an array parameter; the array is made on their side."""
@@ -121,7 +124,7 @@ class PostgresSession:
                     self._connection.execute("SET LOCAL synchronous_commit = off")
                 yield
         except psycopg.Error as error:
-            raise _fault(error) from error
+            raise _fault(error, self._lock_seconds) from error
 
     def encode(self, kind: Kind) -> Callable[[Any], Any] | None:
         return _ENCODERS.get(kind)
@@ -162,13 +165,15 @@ def _their(sql: str) -> str:
     return sql.replace("?", "%s")
 
 
-def _fault(error: psycopg.Error) -> StoreFault:
+def _fault(error: psycopg.Error, lock_seconds: float) -> StoreFault:
     text = " ".join(str(error).split())
     if isinstance(error, psycopg.errors.UniqueViolation):
         return RowTaken(f"{text}: another process has just written it")
+    if isinstance(error, psycopg.errors.DeadlockDetected):
+        return RowTaken("another process was writing the same records; nothing of this page was stored")
     if isinstance(error, psycopg.errors.LockNotAvailable):
         return StoreFault(
-            f"a row is locked by another process (waited {LOCK_SECONDS} s); nothing of this page was stored"
+            f"a row is locked by another process (waited {lock_seconds:g} s); nothing of this page was stored"
         )
     if isinstance(error, psycopg.errors.DiskFull):
         return StoreFault(f"the database's disk is full ({text}); nothing of this page was stored")

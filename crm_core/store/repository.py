@@ -16,7 +16,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ColumnElement
 from sqlalchemy.sql.functions import FunctionElement
 
-from crm_core.errors import StoreFault
+from crm_core.errors import EntityAbsent, StoreFault
 from crm_core.ids import ENTERED_AS, CrmId, EntityType
 from crm_core.model.account import Contact, Credit
 from crm_core.model.base import Entity
@@ -119,10 +119,10 @@ def count_entities(engine: Engine, entity: EntityType, *, query: str | None = No
 
 
 def get_entity(engine: Engine, entity: EntityType, crm_id: CrmId) -> Entity:
-    """One entity by its CRM id. Raises StoreFault when there is none."""
+    """One entity by its CRM id. Raises EntityAbsent when there is none."""
     found = find_entity(engine, entity, crm_id)
     if found is None:
-        raise StoreFault(f"the CRM has no {entity.value} {crm_id}")
+        raise EntityAbsent(f"the CRM has no {entity.value} {crm_id}")
     return found
 
 

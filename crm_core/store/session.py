@@ -27,6 +27,8 @@ class Session(Protocol):
     """A rehearsal writes inside one transaction that is rolled back at the end (`pull --dry-run`)."""
     skip_locked: str
     """The end of a SELECT that leaves out rows which another worker is just claiming."""
+    for_update: str
+    """The end of a SELECT within a transaction whose rows nobody else may write until it ends."""
 
     def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Every row. Raises StoreFault."""

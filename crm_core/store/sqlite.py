@@ -51,6 +51,7 @@ class SqliteSession:
     """A session on one SQLite file."""
 
     skip_locked = ""  # a transaction has the whole file
+    for_update = ""
 
     def __init__(
         self,
@@ -60,7 +61,7 @@ class SqliteSession:
         is_durable: bool = False,
         busy_seconds: float = BUSY_SECONDS,
     ) -> None:
-        self.is_rehearsal = is_rehearsal
+        self.is_rehearsal, self._busy_seconds = is_rehearsal, busy_seconds
         try:
             # isolation_level None: we say BEGIN ourselves, at once with the right to write
             self._connection = sqlite3.connect(
@@ -74,31 +75,31 @@ class SqliteSession:
             if is_rehearsal:
                 self._connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
-            raise _fault(error) from error
+            raise _fault(error, busy_seconds) from error
 
     def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         try:
             return self._connection.execute(sql, parameters).fetchall()
         except sqlite3.Error as error:
-            raise _fault(error) from error
+            raise _fault(error, self._busy_seconds) from error
 
     def stream(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[Row]:
         try:
             yield from self._connection.execute(sql, parameters)
         except sqlite3.Error as error:
-            raise _fault(error) from error
+            raise _fault(error, self._busy_seconds) from error
 
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         try:
             return self._connection.execute(sql, parameters).rowcount
         except sqlite3.Error as error:
-            raise _fault(error) from error
+            raise _fault(error, self._busy_seconds) from error
 
     def run_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         try:
             self._connection.executemany(sql, rows)
         except sqlite3.Error as error:
-            raise _fault(error) from error
+            raise _fault(error, self._busy_seconds) from error
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         self._insert(table, columns, rows, "")
@@ -129,7 +130,7 @@ class SqliteSession:
             if start < len(rows):
                 self._connection.executemany(head + one + tail, rows[start:])
         except sqlite3.Error as error:
-            raise _fault(error) from error
+            raise _fault(error, self._busy_seconds) from error
 
     def where_in(self, column: str, keys: Sequence[Any]) -> tuple[str, Any]:
         return f"{column} IN (SELECT value FROM json_each(?))", _to_json.encode(keys).decode()
@@ -172,13 +173,13 @@ def _use_write_ahead_log(connection: sqlite3.Connection, seconds: float) -> None
             return
 
 
-def _fault(error: sqlite3.Error) -> StoreFault:
+def _fault(error: sqlite3.Error, busy_seconds: float) -> StoreFault:
     text = str(error)
     if isinstance(error, sqlite3.IntegrityError) and "UNIQUE" in text:
         return RowTaken(f"{text}: another process has just written it")
     if "locked" in text or "busy" in text:
         return StoreFault(
-            f"the database is locked by another process (waited {BUSY_SECONDS:g} s); nothing of this page was stored"
+            f"the database is locked by another process (waited {busy_seconds:g} s); nothing of this page was stored"
         )
     if "full" in text or "I/O" in text:
         return StoreFault(f"the disk is full or failing ({text}); nothing of this page was stored")

@@ -97,6 +97,16 @@ def find_checkpoint(session: Session, stream_id: int) -> Checkpoint:
     )
 
 
+def read_at(session: Session, connection: str, entity: EntityType) -> datetime | None:
+    """When the last page of a stream was stored; None before the first."""
+    rows = session.all(
+        "SELECT c.updated_at FROM checkpoints c JOIN streams s ON s.id = c.stream_id"
+        " WHERE s.connection = ? AND s.entity = ?",
+        (connection, entity.value),
+    )
+    return unstamp(session, rows[0][0]) if rows else None
+
+
 def save_checkpoint(session: Session, stream_id: int, checkpoint: Checkpoint, run_id: int, moment: datetime) -> None:
     """Part of the page's transaction: the position is kept exactly when the page is."""
     seen = None if checkpoint.seen is None else zstandard.ZstdCompressor(level=1).compress(checkpoint.seen)
@@ -223,9 +233,28 @@ def find_held_pull(session: Session, job: str) -> Run | None:
     return found[0] if found and found[0].status == "held" else None
 
 
-def list_runs(session: Session, *, job: str | None = None, limit: int = 20) -> list[Run]:
-    """The newest runs first."""
-    where, parameters = ("WHERE job = ?", [job]) if job else ("", [])
+def last_runs(session: Session) -> list[Run]:
+    """The newest run of each job and kind."""
+    rows = session.all(
+        f"SELECT {_RUN_COLUMNS} FROM runs WHERE id IN (SELECT max(id) FROM runs GROUP BY job, kind) ORDER BY job, kind"
+    )
+    return [_run(session, row) for row in rows]
+
+
+def find_run(session: Session, run_id: int) -> Run | None:
+    """One run by its number."""
+    rows = session.all(f"SELECT {_RUN_COLUMNS} FROM runs WHERE id = ?", (run_id,))
+    return _run(session, rows[0]) if rows else None
+
+
+def list_runs(session: Session, *, job: str | None = None, limit: int = 20, before_id: int | None = None) -> list[Run]:
+    """The newest runs first. before_id: only older ones, to go on behind a list."""
+    conditions, parameters = ["1 = 1"], list[Any]()
+    for condition, value in (("job = ?", job), ("id < ?", before_id)):
+        if value is not None:
+            conditions.append(condition)
+            parameters.append(value)
+    where = f"WHERE {' AND '.join(conditions)}"
     rows = session.all(
         f"SELECT {_RUN_COLUMNS} FROM runs {where} ORDER BY id DESC LIMIT ?",
         (*parameters, limit),

@@ -118,7 +118,7 @@ payload_pages = Table(
     Column("id", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=False),
     Column("stream_id", Integer, nullable=False),
     Column("run_id", BigInteger, nullable=False),
-    Column("stored_at", Instant(), nullable=False),
+    Column("stored_at", Instant(), nullable=False),  # when the source was asked for it
     Column("live", Integer, nullable=False, comment="records of it that a binding still points to"),
     Index("ix_payload_pages_stream_id", "stream_id"),
 )
@@ -274,4 +274,84 @@ outbox_events = Table(
     Column("state", Text, nullable=False),
     Column("message", Text),
     Index("ix_outbox_events_intent", "intent_id"),
+)
+
+credit_reservations = Table(
+    "credit_reservations",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=False),
+    Column("account_id", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("amount", ExactNumber(), nullable=False),
+    Column("reference", Text, comment="whatever the asker knows it by"),
+    Column("created_at", Instant(), nullable=False),
+    Column("expires_at", Instant(), nullable=False),
+    Index("ix_credit_reservations_account_id", "account_id"),
+)
+
+credit_turns = Table(
+    "credit_turns",
+    metadata,
+    Column("account_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("turn", BigInteger, nullable=False, comment="who promises credit of an account holds this row meanwhile"),
+)
+
+entered_orders = Table(
+    "entered_orders",
+    metadata,
+    Column("idempotency_key", Text, primary_key=True),
+    Column("body_hash", LargeBinary, nullable=False),
+    Column("order_id", BigInteger, nullable=False),
+    Column("answer", LargeBinary, nullable=False, comment="JSON: what the first caller was told"),
+    Column("entered_at", Instant(), nullable=False),
+)
+
+# -- the HTTP face ----------------------------------------------------------------------------------------------------
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Text, primary_key=True, comment="the part of the key that may be shown"),
+    Column("name", Text, nullable=False),
+    Column("scopes", Text, nullable=False, comment="space-separated"),
+    Column("salt", LargeBinary, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("created_at", Instant(), nullable=False),
+    Column("revoked_at", Instant()),
+)
+
+web_sessions = Table(
+    "web_sessions",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True, comment="of the cookie's token"),
+    Column("key_id", Text, nullable=False),
+    Column("created_at", Instant(), nullable=False),
+    Column("expires_at", Instant(), nullable=False),
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("id", Text, primary_key=True, comment="the request's id"),
+    Column("at", Instant(), nullable=False),
+    Column("who", Text, nullable=False, comment="key:ID, oidc:SUBJECT, webhook:CONNECTION or local"),
+    Column("action", Text, nullable=False, comment="method and route: POST /orders"),
+    Column("subject", Text, comment="the path that was asked for"),
+    Column("status", Integer, comment="as answered; null: it was begun, and its answer was not recorded"),
+    Index("ix_audit_log_at", "at"),
+)
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("id", Text, primary_key=True, comment="connection and digest of what was told"),
+    Column("connection", Text, nullable=False),
+    Column("entity", Text, nullable=False),
+    Column("external_id", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("message", Text),
+    Column("received_at", Instant(), nullable=False),
+    Column("done_at", Instant()),
+    CheckConstraint("state IN ('waiting', 'done', 'failed')", name="ck_notice_state"),
+    Index("ix_notices_state", "state", "received_at"),
 )

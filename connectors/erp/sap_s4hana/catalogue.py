@@ -160,6 +160,11 @@ class StockStream:
                     return record
         raise RecordNotFound(f"there is no stock of {external_id[:80]!r}", operation=self._operation)
 
+    def levels_of(self, product: ExternalId) -> list[SourceRecord]:
+        """See `StockSource`."""
+        rows, answer = self._every_row(f"Material eq {literal(product)}")
+        return self._levels(rows, self._moment(answer))
+
     def _options(self, wanted: str | None, size: int, skip: int = 0) -> dict[str, str | int]:
         plants = self._client.config.plants
         here = one_of("Plant", map(literal, plants)) if plants else None

@@ -121,6 +121,10 @@ class StockLevels:
         warehouse_id, product_id = split_level_id(external_id)
         return found(self.levels([product_id], [warehouse_id]), external_id, "stock level")
 
+    def levels_of(self, product: ExternalId) -> list[SourceRecord]:
+        """See `StockSource`."""
+        return self.levels([id_of(product, "product")])
+
     def levels(self, products: Sequence[int], warehouses: Sequence[int] | None = None) -> list[SourceRecord]:
         """The levels of some products, in some warehouses or in all. For live questions: about six calls."""
         houses, warehouse_of = self._houses()

@@ -1,0 +1,298 @@
+"""What the questions of sales read and write: credit, stock and prices of one account or product, our own orders that a
+back office does not count yet, credit that is promised for a while.
+
+Plain queries on a session, one account or product each; what has to be decided from it is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from crm_core.errors import EntityAbsent
+from crm_core.ids import ConnectionName, CrmId, EntityType, ExternalId
+from crm_core.intents import IntentState
+from crm_core.model.base import Entity
+from crm_core.model.data import entity_of
+from crm_core.model.schema import Kind
+from crm_core.store.layout import table_of
+from crm_core.store.page import entity_values, get_moment, quoted, stamp, unstamp
+from crm_core.store.session import Row, Session, row_decoder
+from crm_core.store.state import allocate_ids
+
+_decoders: dict[tuple[type[Session], EntityType], Callable[[Row], Row]] = {}
+"""Made once for each kind of database: making one takes longer than an answer's queries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """An entity with the record that it comes from; both None where no back office is known to have it."""
+
+    entity: Entity
+    connection: ConnectionName | None
+    external_id: ExternalId | None
+
+
+def check_exists(session: Session, entity: EntityType, crm_id: int) -> None:
+    """Raises EntityAbsent."""
+    if not session.all(f"SELECT 1 FROM {table_of(entity).name} WHERE id = ?", (crm_id,)):
+        raise EntityAbsent(f"the CRM has no {entity.value} {crm_id}")
+
+
+def entities_by_id(session: Session, entity: EntityType, crm_ids: Sequence[int]) -> dict[CrmId, Entity]:
+    """These entities; those that do not exist are left out."""
+    if not crm_ids:
+        return {}
+    found = entity_values(session, table_of(entity), sorted(set(crm_ids)))
+    return {crm_id: entity_of(entity, values, crm_id) for crm_id, values in found.items()}
+
+
+def bound_entities(session: Session, entity: EntityType, field: str, crm_id: int) -> list[Bound]:
+    """Entities without parts (credit, stock levels) that refer to an account or product, once for each binding.
+
+    One that is bound to nothing is there once; one whose records are all gone is left out.
+    """
+    table = table_of(entity)
+    columns = quoted(column.name for column in table.columns)
+    rows = session.all(f'SELECT id, {columns} FROM {table.name} WHERE "{field}" = ? ORDER BY id', (crm_id,))
+    if not rows:
+        return []
+    key = type(session), entity
+    if key not in _decoders:
+        _decoders[key] = row_decoder(session, table.columns)
+    decode = _decoders[key]
+    bindings: dict[int, list[Row]] = {}
+    condition, keys = session.where_in("b.crm_id", [row[0] for row in rows])
+    for bound in session.all(
+        "SELECT b.crm_id, s.connection, b.external_id, b.deleted_at FROM streams s"
+        f" JOIN bindings b ON b.stream_id = s.id AND {condition} WHERE s.entity = ? ORDER BY s.id, b.external_id",
+        (keys, entity.value),
+    ):
+        bindings.setdefault(bound[0], []).append(bound)
+    found = []
+    for row in rows:
+        values: list[Any] = [None] * len(table.columns)
+        for column, value in zip(table.columns, decode(row)[1:], strict=True):
+            values[column.position] = value
+        made = entity_of(entity, tuple(values), CrmId(row[0]))
+        if row[0] not in bindings:
+            found.append(Bound(made, None, None))
+        found += [Bound(made, one[1], one[2]) for one in bindings.get(row[0], ()) if one[3] is None]
+    return found
+
+
+def records_of(session: Session, entity: EntityType, crm_id: int) -> list[tuple[ConnectionName, ExternalId]]:
+    """The records of all connections that an entity is bound to."""
+    return [
+        (ConnectionName(connection), ExternalId(external_id))
+        for connection, external_id in session.all(
+            "SELECT s.connection, b.external_id FROM streams s JOIN bindings b ON b.stream_id = s.id AND b.crm_id = ?"
+            " WHERE s.entity = ? AND b.deleted_at IS NULL ORDER BY s.id, b.external_id",
+            (crm_id, entity.value),
+        )
+    ]
+
+
+def keys_of_field(
+    session: Session, entity: EntityType, field: str, crm_id: int
+) -> list[tuple[ConnectionName, ExternalId]]:
+    """The records behind the entities that refer to an account or product; those that are gone are left out."""
+    return [
+        (ConnectionName(connection), ExternalId(external_id))
+        for connection, external_id in session.all(
+            f"SELECT s.connection, b.external_id FROM {table_of(entity).name} e JOIN streams s ON s.entity = ?"
+            f' JOIN bindings b ON b.stream_id = s.id AND b.crm_id = e.id WHERE e."{field}" = ?'
+            " AND b.deleted_at IS NULL ORDER BY s.id, b.external_id",
+            (entity.value, crm_id),
+        )
+    ]
+
+
+def prices_for(session: Session, price_list_id: int, product_ids: Sequence[int]) -> list[Entity]:
+    """The prices of a list for these products."""
+    condition, keys = session.where_in("product_id", sorted(set(product_ids)))
+    ids = [
+        row[0]
+        for row in session.all(f"SELECT id FROM prices WHERE {condition} AND price_list_id = ?", (keys, price_list_id))
+    ]
+    return list(entities_by_id(session, EntityType.PRICE, ids).values())
+
+
+# -- our own orders ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OwnOrder:
+    """An order of an account that goes out, or went out, over a connection. amount: None = its lines must be summed.
+
+    changed_at: of the newest intent. An order that stands in the CRM alone (nothing is pushed) has neither connection
+    nor moment, and counts as queued.
+    """
+
+    order_id: CrmId
+    connection: ConnectionName | None
+    state: IntentState
+    changed_at: datetime | None
+    currency: str
+    amount: Decimal | None
+
+
+_DONE = ("done", "cancelled", "draft", "quotation")
+
+
+def own_orders(session: Session, account_id: int, connections: Sequence[str]) -> list[OwnOrder]:
+    """The open orders of an account that came about here, with their newest intent on each of these connections.
+
+    An order whose intents were all given up is none of them.
+    """
+    condition, keys = session.where_in("o.connection", list(connections))
+    rows = session.all(
+        "SELECT r.id, o.connection, o.state, o.changed_at, r.currency, r.total_amount, r.untaxed_amount"
+        f" FROM orders r LEFT JOIN outbox o ON {condition} AND o.entity = 'order' AND o.crm_id = r.id"
+        " WHERE r.account_id = ? AND r.status NOT IN (?, ?, ?, ?) AND (o.state <> 'cancelled' OR (o.id IS NULL"
+        " AND NOT EXISTS (SELECT 1 FROM streams s JOIN bindings b ON b.stream_id = s.id AND b.crm_id = r.id"
+        " WHERE s.entity = 'order'))) ORDER BY r.id, o.id",
+        (keys, account_id, *_DONE),
+    )
+    number = session.decode(Kind.NUMBER)
+    newest: dict[tuple[int, str | None], OwnOrder] = {}
+    for order_id, connection, state, changed_at, currency, total, untaxed in rows:
+        amount = total if total is not None else untaxed
+        newest[order_id, connection] = OwnOrder(
+            CrmId(order_id),
+            None if connection is None else ConnectionName(connection),
+            IntentState.QUEUED if state is None else IntentState(state),
+            unstamp(session, changed_at),
+            currency,
+            amount if amount is None or number is None else number(amount),
+        )
+    return list(newest.values())
+
+
+def open_order_ids(session: Session, account_id: int, connection: str) -> list[CrmId]:
+    """Orders of an account that a connection has and that are neither done nor cancelled nor drafts."""
+    rows = session.all(
+        "SELECT DISTINCT r.id FROM orders r JOIN bindings b ON b.crm_id = r.id JOIN streams s ON s.id = b.stream_id"
+        " WHERE r.account_id = ? AND r.status NOT IN (?, ?, ?, ?) AND s.entity = 'order' AND s.connection = ?"
+        " AND b.deleted_at IS NULL ORDER BY r.id",
+        (account_id, *_DONE, connection),
+    )
+    return [CrmId(row[0]) for row in rows]
+
+
+def read_to_its_end_at(session: Session, connection: str, entity: EntityType) -> datetime | None:
+    """When the last read of a stream came to its end; None when it never did, or one is under way."""
+    rows = session.all(
+        "SELECT c.updated_at, c.is_reading FROM checkpoints c JOIN streams s ON s.id = c.stream_id"
+        " WHERE s.connection = ? AND s.entity = ?",
+        (connection, entity.value),
+    )
+    return get_moment(session, rows[0][0]) if rows and not rows[0][1] else None
+
+
+# -- promised credit --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Credit that is promised to somebody for a while. amount: in `currency`, above 0."""
+
+    id: int
+    account_id: CrmId
+    currency: str
+    amount: Decimal
+    expires_at: datetime
+
+
+def take_turn(session: Session, account_id: int) -> None:
+    """Within a transaction: be the only one who promises credit of this account until it ends.
+
+    SQLite's transaction has the whole file already; PostgreSQL takes the row's lock here.
+    """
+    if not session.for_update:
+        return
+    session.run(
+        "INSERT INTO credit_turns (account_id, turn) VALUES (?, 0) ON CONFLICT (account_id) DO NOTHING", (account_id,)
+    )
+    session.run("UPDATE credit_turns SET turn = turn + 1 WHERE account_id = ?", (account_id,))
+
+
+def reservations_of(session: Session, account_id: int, moment: datetime) -> list[Reservation]:
+    """What is promised of an account's credit at this moment."""
+    rows = session.all(
+        "SELECT id, account_id, currency, amount, expires_at FROM credit_reservations"
+        " WHERE account_id = ? AND expires_at > ? ORDER BY id",
+        (account_id, stamp(session, moment)),
+    )
+    return [_reservation(session, row) for row in rows]
+
+
+def add_reservation(
+    session: Session,
+    account_id: int,
+    currency: str,
+    amount: Decimal,
+    *,
+    moment: datetime,
+    expires_at: datetime,
+    reference: str | None,
+) -> int:
+    """Within a transaction that has the account's turn: promise so much; what has expired goes. Returns its id."""
+    session.run(
+        "DELETE FROM credit_reservations WHERE account_id = ? AND expires_at <= ?", (account_id, stamp(session, moment))
+    )
+    reservation_id = allocate_ids(session, "credit_reservations", 1)
+    encode = session.encode(Kind.NUMBER)
+    session.run(
+        "INSERT INTO credit_reservations (id, account_id, currency, amount, reference, created_at, expires_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            *(reservation_id, account_id, currency, amount if encode is None else encode(amount), reference),
+            *(stamp(session, moment), stamp(session, expires_at)),
+        ),
+    )
+    return reservation_id
+
+
+def release_reservation(session: Session, reservation_id: int) -> bool:
+    """Within a transaction: it holds nothing any more. False when there was none."""
+    return session.run("DELETE FROM credit_reservations WHERE id = ?", (reservation_id,)) == 1
+
+
+def _reservation(session: Session, row: Row) -> Reservation:
+    number = session.decode(Kind.NUMBER)
+    return Reservation(
+        row[0], CrmId(row[1]), row[2], row[3] if number is None else number(row[3]), get_moment(session, row[4])
+    )
+
+
+# -- entered orders ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class EnteredOrder:
+    """An order that was placed with a key. answer: JSON, what the caller was told."""
+
+    body_hash: bytes
+    order_id: CrmId
+    answer: bytes
+
+
+def find_entered(session: Session, idempotency_key: str) -> EnteredOrder | None:
+    """The order that was placed with this key."""
+    rows = session.all(
+        "SELECT body_hash, order_id, answer FROM entered_orders WHERE idempotency_key = ?", (idempotency_key,)
+    )
+    return EnteredOrder(bytes(rows[0][0]), CrmId(rows[0][1]), bytes(rows[0][2])) if rows else None
+
+
+def add_entered(session: Session, idempotency_key: str, entered: EnteredOrder, moment: datetime) -> None:
+    """Within the transaction of the order. Raises RowTaken when another call has just used the key."""
+    session.insert(
+        "entered_orders",
+        ("idempotency_key", "body_hash", "order_id", "answer", "entered_at"),
+        [(idempotency_key, entered.body_hash, entered.order_id, entered.answer, stamp(session, moment))],
+    )

@@ -1,0 +1,1 @@
+"""Routes for integrators: runs, connections, dead letters, the outbox."""

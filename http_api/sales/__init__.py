@@ -1,0 +1,1 @@
+"""Routes for sales: accounts, credit, products, stock, prices, orders."""

@@ -1,0 +1,75 @@
+"""`counterfoil serve`: the application on an address, by uvicorn, until somebody stops it."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable
+from contextlib import closing
+
+import uvicorn
+
+from crm_core.errors import ConfigurationFault
+from crm_core.store.access import has_active_keys
+from http_api.app import create_app
+from http_api.settings import HttpSettings
+from sync_jobs.bootstrap import Hub
+
+log = logging.getLogger("counterfoil.http")
+
+_GOODBYE_SECONDS = 10
+_WAITING_CONNECTIONS = 2048
+
+
+def serve(hub: Hub, settings: HttpSettings, *, told: Callable[[str], None]) -> None:
+    """Answer until SIGINT or SIGTERM; requests under way are finished. told: is given the address once it is open.
+
+    Raises ConfigurationFault for an address that cannot be taken, and for one that others can reach while there is no
+    key: then anybody could ask.
+    """
+    refuse_open_door(hub, settings)
+    app = create_app(hub, settings)
+    with closing(_listening(settings)) as listener:
+        port = listener.getsockname()[1]
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        told(f"http://{host}:{port}")
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=True,
+            lifespan="on",
+            ws="none",
+            timeout_graceful_shutdown=_GOODBYE_SECONDS,
+            backlog=_WAITING_CONNECTIONS,
+        )
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def refuse_open_door(hub: Hub, settings: HttpSettings) -> None:
+    """Raises ConfigurationFault when others could reach a hub without a key."""
+    if settings.is_for_this_machine_only or settings.oidc is not None:
+        return
+    with closing(hub.database.open()) as session:
+        if has_active_keys(session):
+            return
+    where = settings.host if not settings.allowed_hosts else ", ".join(settings.allowed_hosts)
+    raise ConfigurationFault(
+        f"{where} can be reached from elsewhere, and there is no key yet: anybody could ask;"
+        " `counterfoil keys create NAME --scope sales.read` makes one"
+    )
+
+
+def _listening(settings: HttpSettings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.host, settings.port))
+        listener.listen(_WAITING_CONNECTIONS)
+    except OSError as error:
+        listener.close()
+        raise ConfigurationFault(f"{settings.host}:{settings.port} cannot be listened to: {error.strerror}") from error
+    listener.set_inheritable(True)
+    return listener

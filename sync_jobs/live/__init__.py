@@ -1,0 +1,1 @@
+"""What sales ask while a customer waits: credit, stock and prices, live or kept, and the order that follows."""

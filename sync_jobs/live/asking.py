@@ -1,0 +1,104 @@
+"""How an answer comes about: from the store when it is fresh enough, else when everything that was asked has answered,
+or when the time is up, whichever is first.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar, cast
+
+from crm_core.clock import Clock
+from crm_core.ids import ConnectionName, ExternalId
+from crm_core.store.session import Session
+from sync_jobs.live.flights import Flights, within
+from sync_jobs.live.lookups import Outcome
+from sync_jobs.live.reading import Asked
+from sync_jobs.live.sessions import Sessions
+from sync_jobs.live.timer import Timer
+
+T = TypeVar("T")
+
+Key = tuple[ConnectionName, ExternalId]
+"""A record of a back office."""
+
+
+class Asker:
+    """Thread-safe."""
+
+    def __init__(self, sessions: Sessions, timer: Timer, clock: Clock) -> None:
+        self._sessions, self._timer, self._clock = sessions, timer, clock
+        self._flights: Flights[object] = Flights(timer)
+
+    def answered(
+        self,
+        question: tuple[object, ...],
+        to_ask: Callable[[Session], list[Key]],
+        ask: Callable[[Key], Future[Outcome]],
+        answer: Callable[[Session, Asked], T],
+        seconds: float,
+    ) -> Future[T]:
+        """The answer, at once when nothing has to be asked. What goes wrong is in the future.
+
+        question: what makes two askers share an answer. to_ask: the records to be asked for, by the store. answer: of
+        the look-ups that have come in by then; those that are late say so.
+        """
+        try:
+            with self._sessions.one() as session:
+                wanted = to_ask(session)
+                if not wanted:
+                    return done(answer(session, {}))
+        except Exception as error:  # noqa: BLE001 - handed over to whoever waits
+            return failed(error)
+        got: dict[Key, Outcome] = {}
+
+        def make(asked: Asked) -> T:
+            with self._sessions.one() as session:
+                return answer(session, asked)
+
+        def late() -> T:
+            missing = Outcome(self._clock(), f"no answer within {seconds:g} s")
+            return make({key: got.get(key, missing) for key in wanted})
+
+        def begin() -> Future[T]:
+            return gathered({key: ask(key) for key in wanted}, make, got)
+
+        shared = self._flights.share(question, cast("Callable[[], Future[object]]", begin))
+        return within(cast("Future[T]", shared), seconds, late, self._timer)
+
+
+def gathered(asked: dict[Key, Future[Outcome]], answer: Callable[[Asked], T], got: dict[Key, Outcome]) -> Future[T]:
+    """What `answer` makes of all outcomes, when the last one is in; made by the thread that brings it."""
+    made: Future[T] = Future()
+    left, lock = len(asked), threading.Lock()
+
+    def arrived(key: Key, brought: Future[Outcome]) -> None:
+        nonlocal left
+        with lock:
+            got[key] = brought.result()
+            left -= 1
+            is_last = left == 0
+        if is_last:
+            try:
+                made.set_result(answer(dict(got)))
+            except BaseException as error:  # noqa: BLE001 - handed over to whoever waits
+                made.set_exception(error)
+
+    for key, future in asked.items():
+        future.add_done_callback(lambda brought, key=key: arrived(key, brought))  # type: ignore[misc]
+    return made
+
+
+def done(value: T) -> Future[T]:
+    """A future that has come true."""
+    future: Future[T] = Future()
+    future.set_result(value)
+    return future
+
+
+def failed(error: Exception) -> Future[T]:
+    """A future that has failed."""
+    future: Future[T] = Future()
+    future.set_exception(error)
+    return future

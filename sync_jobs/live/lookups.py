@@ -1,0 +1,164 @@
+"""A live look-up: a pull of one record (or of the stock levels of one product) with a deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import datetime
+
+from connectors.abilities import OrderAnswer, OrderSimulating, SimulatedOrder, StockSource
+from connectors.envelopes import SourceRecord
+from connectors.registry import get_connector
+from crm_core.errors import ConfigurationFault, CounterfoilError, RecordNotFound
+from crm_core.ids import ConnectionName, EntityType, ExternalId
+from sync_jobs.bootstrap import Hub
+from sync_jobs.live.answers import BreakerReport, Provenance, Source
+from sync_jobs.live.flights import Flights
+from sync_jobs.live.intake import Intake
+from sync_jobs.live.office import Office, Opened
+from sync_jobs.live.timer import Timer
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a look-up. asked_at: by our clock, before the call. reason: why it tells nothing, else empty.
+
+    may_fall_back: an older reading is as good as it was; False when the record itself is gone or cannot be mapped.
+    taken: the ids of the records that came. problems: external id -> why that one of several records tells nothing.
+    """
+
+    asked_at: datetime
+    reason: str = ""
+    may_fall_back: bool = True
+    taken: frozenset[str] = frozenset()
+    problems: Mapping[str, str] | None = None
+
+
+class LookUps:
+    """Looks records up in all back offices, each at most once at a time. Thread-safe."""
+
+    def __init__(self, hub: Hub, timer: Timer, intake: Intake) -> None:
+        self._hub, self._intake = hub, intake
+        self._flights: Flights[Outcome] = Flights(timer)
+        sales = hub.settings.sales
+        self.offices = {
+            name: Office(connection, sales, hub.clock) for name, connection in hub.settings.connections.items()
+        }
+
+    def offers(self, connection: ConnectionName, entity: EntityType) -> bool:
+        """Whether a connection is configured and has such a stream."""
+        settings = self._hub.settings.connections.get(connection)
+        return settings is not None and entity in get_connector(settings.connector).manifest.streams
+
+    def record(
+        self, connection: ConnectionName, entity: EntityType, external_id: ExternalId, *, seconds: float
+    ) -> Future[Outcome]:
+        """Fetch one record and store it. The future never raises; it goes on after everybody has stopped waiting."""
+
+        def fetch(opened: Opened) -> Sequence[SourceRecord]:
+            return [opened.stream(entity).get(external_id)]
+
+        return self._share(connection, entity, f"={external_id}", fetch, seconds)
+
+    def stock_levels(
+        self,
+        connection: ConnectionName,
+        product: ExternalId,
+        levels: Sequence[ExternalId],
+        *,
+        seconds: float,
+    ) -> Future[Outcome]:
+        """Fetch the stock levels of a product and store them. levels: those that are known already."""
+
+        def fetch(opened: Opened) -> Sequence[SourceRecord]:
+            stream = opened.stream(EntityType.STOCK_LEVEL)
+            if isinstance(stream, StockSource):
+                return stream.levels_of(product)
+            return [stream.get(one) for one in (levels or (product,))]
+
+        return self._share(connection, EntityType.STOCK_LEVEL, f"of {product}", fetch, seconds)
+
+    def simulates(self, connection: ConnectionName) -> bool:
+        """Whether a connection's system can compute an order without placing it."""
+        settings = self._hub.settings.connections.get(connection)
+        return settings is not None and issubclass(get_connector(settings.connector), OrderSimulating)
+
+    def simulated(
+        self, connection: ConnectionName, order: SimulatedOrder, *, seconds: float
+    ) -> Future[tuple[OrderAnswer | None, Source]]:
+        """What the back office computes for an order; with None, the source says why. The future never raises."""
+
+        def work(opened: Opened) -> OrderAnswer:
+            assert isinstance(opened.connector, OrderSimulating)
+            return opened.connector.simulate_order(order)
+
+        made: Future[tuple[OrderAnswer | None, Source]] = Future()
+
+        def settle(done: Future[OrderAnswer]) -> None:
+            error = done.exception()
+            if error is None:
+                answer = done.result()
+                age = max((self._hub.clock() - answer.as_of).total_seconds(), 0.0)
+                made.set_result((answer, Source(connection, Provenance.LIVE, answer.as_of, age)))
+            else:
+                made.set_result((None, Source(connection, Provenance.UNKNOWN, None, None, _reason_of(error))))
+
+        self.offices[connection].call(work, seconds=seconds).add_done_callback(settle)
+        return made
+
+    def reports(self) -> tuple[BreakerReport, ...]:
+        """How the breakers stand, in the order of the connections."""
+        return tuple(office.breaker.report() for office in self.offices.values())
+
+    def close(self) -> None:
+        """Waits for what is under way."""
+        for office in self.offices.values():
+            office.close()
+
+    def _share(
+        self,
+        connection: ConnectionName,
+        entity: EntityType,
+        what: str,
+        fetch: Callable[[Opened], Sequence[SourceRecord]],
+        seconds: float,
+    ) -> Future[Outcome]:
+        def begin() -> Future[Outcome]:
+            office = self.offices.get(connection)
+            if office is None:
+                raise ConfigurationFault(f"there is no connection {connection!r} any more")
+            return office.call(lambda opened: self._take(connection, entity, fetch, opened), seconds=seconds)
+
+        settled: Future[Outcome] = Future()
+        asked_at = self._hub.clock()
+
+        def settle(done: Future[Outcome]) -> None:
+            error = done.exception()
+            if error is None:
+                settled.set_result(done.result())
+            else:
+                is_gone = isinstance(error, RecordNotFound)
+                settled.set_result(Outcome(asked_at, _reason_of(error), may_fall_back=not is_gone))
+
+        self._flights.share((connection, entity, what), begin).add_done_callback(settle)
+        return settled
+
+    def _take(
+        self,
+        connection: ConnectionName,
+        entity: EntityType,
+        fetch: Callable[[Opened], Sequence[SourceRecord]],
+        opened: Opened,
+    ) -> Outcome:
+        asked_at = self._hub.clock()
+        records = fetch(opened)
+        problems = self._intake.take(connection, entity, records, asked_at)
+        if len(records) == 1 and problems:
+            return Outcome(asked_at, next(iter(problems.values())), may_fall_back=False, problems=problems)
+        return Outcome(asked_at, taken=frozenset(record.external_id for record in records), problems=problems)
+
+
+def _reason_of(error: BaseException) -> str:
+    """In one line and without a secret: our own errors are so, others tell their kind only."""
+    return str(error) if isinstance(error, CounterfoilError) else f"the look-up failed: {type(error).__name__}"
