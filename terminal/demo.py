@@ -30,10 +30,10 @@ from sync_jobs.decisions import Decision
 from sync_jobs.report import Change
 from terminal.demo_compare import Comparison, compare
 from terminal.demo_desk import DeskFailed, show_desk
+from terminal.entities import entity_table, labels_for
 from terminal.progress import Bars, progress_bars
 from terminal.reports import change_tables, report_table
 from terminal.tables import draw
-from terminal.views import entity_table, labels_for
 
 _CONFIG = """\
 [store]
