@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
@@ -19,6 +19,7 @@ from crm_core.errors import CounterfoilError
 from http_api import health
 from http_api.access import Access
 from http_api.audit import AuditTrail
+from http_api.description import describe
 from http_api.desk.app import add_desk
 from http_api.door import Door
 from http_api.metrics import Metrics
@@ -30,11 +31,13 @@ from http_api.sales import accounts as account_routes
 from http_api.sales import orders as order_routes
 from http_api.sales import products as product_routes
 from http_api.settings import HttpSettings, http_settings
-from http_api.shapes import ProblemShape
 from http_api.webhooks import routes as webhook_routes
 from http_api.webhooks.puller import NoticePuller
 from sync_jobs.bootstrap import Hub
 from sync_jobs.live.desk import LiveDesk
+
+PATIENCE_SECONDS = 2.0
+"""How long a request waits for the database's write access before it is told to come back."""
 
 _DESCRIPTION = """Live credit, stock and prices for sales; runs, dead letters and the outbox for integrators.
 
@@ -62,6 +65,7 @@ class Face:
 
 def create_app(hub: Hub, settings: HttpSettings | None = None) -> FastAPI:
     """The application over a hub. settings: those of its file when left out. Raises ConfigurationFault."""
+    hub = replace(hub, database=replace(hub.database, patience_seconds=PATIENCE_SECONDS))
     chosen = http_settings(hub.settings) if settings is None else settings
     metrics = Metrics()
     trail = AuditTrail(hub.database, hub.clock, timedelta(days=chosen.audit_days), metrics)
@@ -105,25 +109,9 @@ def create_app(hub: Hub, settings: HttpSettings | None = None) -> FastAPI:
     app.add_exception_handler(HTTPException, _answer_http)
     for routes in _ROUTES:
         app.include_router(routes.router)
-    _describe_problems(app)
+    describe(app)
     add_desk(app)
     return app
-
-
-def _describe_problems(app: FastAPI) -> None:
-    """The shape of a problem, which every route refers to, in the description."""
-    describe = app.openapi
-
-    def described() -> dict[str, Any]:
-        made = describe()
-        schemas = made.setdefault("components", {}).setdefault("schemas", {})
-        if "Problem" not in schemas:
-            problem = ProblemShape.model_json_schema(ref_template="#/components/schemas/{model}")
-            schemas |= problem.pop("$defs", {})
-            schemas["Problem"] = problem
-        return made
-
-    app.openapi = described  # type: ignore[method-assign]
 
 
 def answer(problem: Problem, request: Request) -> Response:

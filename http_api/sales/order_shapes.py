@@ -96,10 +96,14 @@ class PriceLineShape(Shape):
 
 
 class PricesShape(Shape):
-    """One answer for each line, in their order; what is wrong with a line is the line's `error`."""
+    """One answer for each line, in their order; what is wrong with a line is the line's `error`.
+
+    sources: how old the CRM's own prices are.
+    """
 
     account_id: int
     lines: list[PriceLineShape]
+    sources: list[SourceShape]
 
 
 def price_lines_of(question: PriceQuestion) -> list[PriceLine]:

@@ -68,7 +68,9 @@ async def get_prices(request: Request, question: PriceQuestion, deadline_seconds
             deadline_seconds=deadline_seconds,
         ),
     )
-    return answered(PricesShape(account_id=question.account_id, lines=[price_line_shape(one) for one in found]))
+    sources = await run_sync(copies_of, request.app.state.face.hub, EntityType.PRICE)
+    lines = [price_line_shape(one) for one in found]
+    return answered(PricesShape(account_id=question.account_id, lines=lines, sources=sources))
 
 
 @router.post(

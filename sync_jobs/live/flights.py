@@ -1,8 +1,8 @@
 """A hundred askers, one call: whoever asks while the same question is under way shares its answer.
 
-When many ask the same thing again and again, the next call waits a moment for more of them to join, so that they do
-not come one by one behind it. The wait grows with the number of those who shared the last answer; one asker alone
-never waits. Every answer that is shared comes from a call that ended after its asker came.
+When many ask the same thing again and again, the next call waits a moment until about as many have come as shared the
+last answer, so that they do not come one by one behind it. One asker alone never waits. Every answer that is shared
+comes from a call that ended after its asker came.
 """
 
 from __future__ import annotations
@@ -20,15 +20,19 @@ T = TypeVar("T")
 
 _CROWD = 8
 """So many sharers make the next call wait for company."""
-_SECONDS_EACH = 0.005
-_LONGEST_GATHERING_SECONDS = 0.3
+_MOST_OF_THEM = 0.8
+_LONGEST_GATHERING_SECONDS = 0.5
+_SECONDS_EACH = 0.01
 _MEMORY_SECONDS = 1.0
 
 
 @dataclass(slots=True)
 class _Flight(Generic[T]):
+    begin: Callable[[], Future[T]]
     future: Future[T] = field(default_factory=Future)
     askers: int = 1
+    waits_for: int = 0
+    """It begins when so many have come; 0 = it has begun."""
 
 
 class Flights(Generic[T]):
@@ -47,26 +51,32 @@ class Flights(Generic[T]):
         """
         with self._lock:
             flight = self._under_way.get(key)
-            if flight is not None:
+            if flight is None:
+                flight = self._under_way[key] = _Flight(begin)
+                crowd = self._crowd(key)
+                flight.waits_for = max(1, int(crowd * _MOST_OF_THEM))
+                if flight.waits_for > 1:
+                    seconds = min(crowd * _SECONDS_EACH, _LONGEST_GATHERING_SECONDS)
+                    self._timer.after(seconds, lambda: self._begin(key, flight))
+            else:
                 flight.askers += 1
-                return flight.future
-            flight = self._under_way[key] = _Flight()
-            seconds = self._gathering_seconds(key)
-        if seconds:
-            self._timer.after(seconds, lambda: self._begin(key, flight, begin))
-        else:
-            self._begin(key, flight, begin)
+            is_complete = 0 < flight.waits_for <= flight.askers
+        if is_complete:
+            self._begin(key, flight)
         return flight.future
 
-    def _gathering_seconds(self, key: Hashable) -> float:
+    def _crowd(self, key: Hashable) -> int:
+        """How many shared the last answer, when that was just now and they were many."""
         ended, askers = self._crowds.pop(key, (0.0, 0))
-        if askers < _CROWD or time.monotonic() - ended > _MEMORY_SECONDS:
-            return 0.0
-        return min(askers * _SECONDS_EACH, _LONGEST_GATHERING_SECONDS)
+        return askers if time.monotonic() - ended <= _MEMORY_SECONDS else 0
 
-    def _begin(self, key: Hashable, flight: _Flight[T], begin: Callable[[], Future[T]]) -> None:
+    def _begin(self, key: Hashable, flight: _Flight[T]) -> None:
+        with self._lock:
+            if flight.waits_for == 0:
+                return
+            flight.waits_for = 0
         try:
-            answer = begin()
+            answer = flight.begin()
         except BaseException as error:  # noqa: BLE001 - handed over to whoever waits
             answer = Future()
             answer.set_exception(error)

@@ -82,7 +82,6 @@ def credit_at_hand(
     without_reservation: int | None = None,
 ) -> CreditAtHand:
     """Raises EntityAbsent for an account that there is not."""
-    store.check_exists(session, EntityType.ACCOUNT, account_id)
     readings = []
     seen: set[ConnectionName] = set()
     for bound in store.bound_entities(session, EntityType.CREDIT, "account_id", account_id):
@@ -98,9 +97,12 @@ def credit_at_hand(
         is_known = source.provenance is not Provenance.UNKNOWN
         moment = outcome.asked_at if source.provenance is Provenance.LIVE and outcome else credit.as_of - CLOCKS_APART
         readings.append(CreditReading(connection, credit if is_known else None, source, moment if is_known else None))
+    records = store.records_of(session, EntityType.ACCOUNT, account_id)
+    if not readings and not records:
+        store.check_exists(session, EntityType.ACCOUNT, account_id)
     missing = [
         (connection, external_id)
-        for connection, external_id in store.records_of(session, EntityType.ACCOUNT, account_id)
+        for connection, external_id in records
         if connection not in seen and look_ups.offers(connection, EntityType.CREDIT)
     ]
     for connection, external_id in missing:

@@ -12,8 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crm_core.errors import ConfigurationFault, RuleFault
+from crm_core import errors
+from crm_core.credit import Cause
+from crm_core.errors import ConfigurationFault, CounterfoilError, RuleFault
+from crm_core.ids import EntityType
+from crm_core.intents import IntentState
 from http_api.desk.speech import LANGUAGES, language_for, speech_of
+from sync_jobs.decisions import Decision
 
 ENGLISH = speech_of("en")
 FOREIGN = [tag for tag in LANGUAGES if tag != "en"]
@@ -66,6 +71,20 @@ def test_every_key_that_a_page_uses_is_there_and_no_other() -> None:
         if key not in literal | named | by_noun and not any(key.startswith(f"{group}.") for group in groups)
     }
     assert unused == set()
+
+
+def test_whatever_goes_wrong_has_a_name_in_every_language() -> None:
+    """A cause that has no text is shown as `validation_rejected` to people who read Persian."""
+    kinds = [errors.ConnectorError, errors.MappingFault, errors.RuleFault]
+    for kind in kinds:
+        kinds.extend(one for one in kind.__subclasses__() if one.__module__ == errors.__name__)
+    # the word of a class is made of its name, without making one
+    causes = {CounterfoilError.cause.fget(kind.__new__(kind)) for kind in kinds}
+    assert {f"cause.{cause}" for cause in causes} - set(ENGLISH.texts) == set()
+    assert {f"reason.{cause.value}" for cause in Cause} - set(ENGLISH.texts) == set()
+    assert {f"status.{state.value}" for state in IntentState} - set(ENGLISH.texts) == set()
+    assert {f"decision.{decision.value}" for decision in Decision} - set(ENGLISH.texts) == set()
+    assert {f"entity.{entity.value}" for entity in EntityType} - set(ENGLISH.texts) == set()
 
 
 def test_a_count_takes_the_form_of_its_language() -> None:
