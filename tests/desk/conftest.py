@@ -82,7 +82,7 @@ def key_for(hub: Hub, *scopes: Scope) -> str:
     """The text of a new key."""
     drawn = new_key()
     with opened(hub) as session:
-        add_key(session, drawn, "Jane at the desk", scopes, hub.clock())
+        add_key(session, drawn, "the sales desk", scopes, hub.clock())
     return drawn.text
 
 
