@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from crm_core.access import Scope
@@ -19,7 +20,8 @@ from http_api.desk.pages import render, speech_for
 from http_api.desk.stock_views import stock_rows, units_of
 from http_api.desk.visitors import looks
 from http_api.problems import not_found
-from sync_jobs.live.answers import Freshness, Source, StockAnswer
+from http_api.sales.asking import asked
+from sync_jobs.live.answers import CreditAnswer, Freshness, StockAnswer
 from sync_jobs.live.desk import LiveDesk
 
 router = APIRouter(prefix="/desk")
@@ -48,12 +50,19 @@ def accounts(request: Request, q: str = "") -> Response:
     return _found(request, "accounts", EntityType.ACCOUNT, q)
 
 
+async def _credit(request: Request, account_id: RowId, freshness: str = "cached") -> tuple[CreditAnswer, ...]:
+    """Awaited here, so that no thread waits for a back office."""
+    chosen = Freshness.parse(freshness)
+    return await asked(request, lambda: live_of(request).credit(CrmId(account_id), chosen))
+
+
 @router.get("/accounts/{account_id}", dependencies=[looks(Scope.SALES_READ)])
-def account(request: Request, account_id: RowId, freshness: str = "cached") -> Response:
+def account(
+    request: Request, account_id: RowId, answers: Annotated[tuple[CreditAnswer, ...], Depends(_credit)]
+) -> Response:
     """One account: its credit as fresh as asked for, its last orders and invoices."""
     engine, speech = hub_of(request).database.engine, speech_for(request)
     found = get_account(request, account_id)
-    answers = live_of(request).credit(CrmId(account_id), Freshness.parse(freshness)).result()
     views = [credit_view(answer, found.name, speech) for answer in answers]
     return render(
         request,
@@ -72,21 +81,31 @@ def products(request: Request, q: str = "") -> Response:
     return _found(request, "products", EntityType.PRODUCT, q)
 
 
+async def _stock(
+    request: Request, product_id: RowId, unit: str = "", freshness: str = "cached"
+) -> StockAnswer | RuleFault:
+    """The stock, or why it cannot be counted in that unit."""
+    chosen = Freshness.parse(freshness)
+    try:
+        return await asked(request, lambda: live_of(request).stock(CrmId(product_id), chosen, unit=unit or None))
+    except RuleFault as fault:
+        return fault
+
+
 @router.get("/products/{product_id}", dependencies=[looks(Scope.SALES_READ)])
-def product(request: Request, product_id: RowId, unit: str = "", freshness: str = "cached") -> Response:
+def product(
+    request: Request,
+    product_id: RowId,
+    stock: Annotated[StockAnswer | RuleFault, Depends(_stock)],
+    unit: str = "",
+) -> Response:
     """One product: its stock in the unit that was asked for, and every price that it has."""
     engine, speech = hub_of(request).database.engine, speech_for(request)
     found = repository.find_entity(engine, EntityType.PRODUCT, CrmId(product_id))
     if not isinstance(found, Product):
         raise not_found("product", product_id)
     units = units_of(found, unit_group_of(request, found))
-    answer: StockAnswer | None = None
-    fault = ""
-    try:
-        answer = live_of(request).stock(CrmId(product_id), Freshness.parse(freshness), unit=unit or None).result()
-    except RuleFault as error:
-        fault = str(error)
-    sources: tuple[Source, ...] = () if answer is None else answer.sources
+    answer = stock if isinstance(stock, StockAnswer) else None
     return render(
         request,
         "product.html",
@@ -94,8 +113,8 @@ def product(request: Request, product_id: RowId, unit: str = "", freshness: str 
         units=units,
         unit=unit or (answer.unit if answer is not None else None) or "",
         stock_rows=[] if answer is None else stock_rows(answer, speech),
-        sources=sources,
-        fault=fault,
+        sources=() if answer is None else answer.sources,
+        fault=str(stock) if answer is None else "",
         prices=[
             PriceRow(_named(price_list), price)
             for price_list, price in repository.prices_of_product(engine, CrmId(product_id))

@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 
 from crm_core.access import Scope, split_key
 from crm_core.store import access as access_store
-from http_api.desk import operations_pages, order_pages, sales_pages, sign_in_pages
+from http_api.desk import operations_pages, order_pages, pages, sales_pages, sign_in_pages
 from http_api.desk.pages import own_path
 from tests.desk.conftest import Desk, Visitor
 
@@ -55,8 +55,8 @@ def test_without_a_session_every_page_leads_to_the_sign_in(stranger: Visitor, pa
 def test_every_route_says_what_it_needs() -> None:
     """A new page without a door would be open."""
     open_to_all = set()
-    for pages in (operations_pages, order_pages, sales_pages, sign_in_pages):
-        for route in pages.router.routes:
+    for module in (operations_pages, order_pages, sales_pages, sign_in_pages):
+        for route in module.router.routes:
             assert isinstance(route, APIRoute)
             if not any(isinstance(one, Security) and one.scopes for one in route.dependencies):
                 open_to_all.add(route.path)
@@ -162,6 +162,15 @@ def test_pages_bring_along_nothing_from_elsewhere(visitor: Visitor) -> None:
 def test_nobody_is_led_away_from_the_pages(path: str) -> None:
     """A link that signs people in and then leads to a copy of the page would collect their keys."""
     assert own_path(path) == "/desk/"
+
+
+def test_without_htmx_the_pages_are_plain(stranger: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installation that leaves the package out must not ask for a script that is not there."""
+    assert "/desk/static/htmx.js" in stranger.get("/desk/sign-in")
+    for module in (pages, sign_in_pages):
+        monkeypatch.setattr(module, "htmx_file", lambda: None)
+    assert "<script" not in stranger.get("/desk/sign-in")
+    stranger.get("/desk/static/htmx.js", expect=404)
 
 
 def test_a_language_is_chosen_for_this_browser(stranger: Visitor) -> None:
