@@ -44,9 +44,9 @@ _DESCRIPTION = """Live credit, stock and prices for sales; runs, dead letters an
 Money and quantities are text (`"9.50"`), so that no reader makes a binary fraction of them. Instants are ISO 8601 in
 UTC. Whatever is no success is `application/problem+json`."""
 
-_ROUTES = (
-    *(health, account_routes, product_routes, order_routes),
-    *(run_routes, letter_routes, outbox_routes, webhook_routes),
+_ROUTERS = (
+    *(health.router, health.guarded, account_routes.router, product_routes.router, order_routes.router),
+    *(run_routes.router, letter_routes.router, outbox_routes.router, webhook_routes.router),
 )
 
 
@@ -107,8 +107,8 @@ def create_app(hub: Hub, settings: HttpSettings | None = None) -> FastAPI:
         app.add_exception_handler(kind, _answer_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(HTTPException, _answer_http)
-    for routes in _ROUTES:
-        app.include_router(routes.router)
+    for router in _ROUTERS:
+        app.include_router(router)
     describe(app)
     add_desk(app)
     return app

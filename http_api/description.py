@@ -12,6 +12,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from http_api.guard import SCHEME
 from http_api.shapes import ProblemShape
 
 
@@ -30,7 +31,7 @@ def describe(app: FastAPI) -> None:
         if app.openapi_schema is not None:
             return app.openapi_schema
         made = plain()
-        _add_problem(made)
+        _add_shared(made)
         for label, example in examples().items():
             method, _, path = label.partition(" ")
             _add_example(made["paths"][path][method.lower()], example)
@@ -39,10 +40,12 @@ def describe(app: FastAPI) -> None:
     app.openapi = described  # type: ignore[method-assign]
 
 
-def _add_problem(made: dict[str, Any]) -> None:
-    """Every route refers to it; none returns it, so that FastAPI does not find it."""
+def _add_shared(made: dict[str, Any]) -> None:
+    """What routes refer to and FastAPI does not find: how they are opened, and the shape of a problem."""
     problem = ProblemShape.model_json_schema(ref_template="#/components/schemas/{model}")
     made["components"]["schemas"] |= {**problem.pop("$defs", {}), "Problem": problem}
+    told = "An API key (`counterfoil keys create`), or a token of your identity provider. The scopes are in the list."
+    made["components"]["securitySchemes"] = {SCHEME: {"type": "http", "scheme": "bearer", "description": told}}
 
 
 def _add_example(operation: dict[str, Any], example: dict[str, Any]) -> None:

@@ -10,7 +10,8 @@ from fastapi import APIRouter, Header, Request, Response
 from crm_core.access import Scope, may
 from crm_core.credit import Outcome
 from crm_core.ids import CrmId, EntityType
-from http_api.access import Asker, changes, reads
+from http_api.access import Asker
+from http_api.guard import GuardedRoute, changes, reads
 from http_api.problems import Problem, Refused, not_found, refusal
 from http_api.sales.asking import DeadlineQuery, asked, copies_of
 from http_api.sales.order_shapes import (
@@ -34,7 +35,7 @@ from sync_jobs.bootstrap import Hub
 from sync_jobs.live.answers import PlacedOrder
 from sync_jobs.live.desk import LiveDesk
 
-router = APIRouter(tags=["sales"], responses=problems())
+router = APIRouter(tags=["sales"], responses=problems(), route_class=GuardedRoute)
 
 IdempotencyKey = Annotated[
     str,
@@ -49,12 +50,8 @@ IdempotencyKey = Annotated[
 ]
 
 
-@router.post(
-    "/prices",
-    response_model=PricesShape,
-    responses=problems(404, 413),
-    dependencies=[reads(Scope.SALES_READ)],
-)
+@router.post("/prices", response_model=PricesShape, responses=problems(404, 413))
+@reads(Scope.SALES_READ)
 async def get_prices(request: Request, question: PriceQuestion, deadline_seconds: DeadlineQuery = None) -> Response:
     """The price of each line: ours by the CRM's lists, and the back office's own where it computes one."""
     desk: LiveDesk = request.app.state.face.desk
@@ -73,12 +70,8 @@ async def get_prices(request: Request, question: PriceQuestion, deadline_seconds
     return answered(PricesShape(account_id=question.account_id, lines=lines, sources=sources))
 
 
-@router.post(
-    "/orders/check",
-    response_model=OrderCheckShape,
-    responses=problems(404, 413),
-    dependencies=[reads(Scope.SALES_READ)],
-)
+@router.post("/orders/check", response_model=OrderCheckShape, responses=problems(404, 413))
+@reads(Scope.SALES_READ)
 async def check_order(request: Request, order: OrderToCheck, deadline_seconds: DeadlineQuery = None) -> Response:
     """Every line's price and availability, the credit before and after, and whether the order may be placed.
 
@@ -110,8 +103,8 @@ async def check_order(request: Request, order: OrderToCheck, deadline_seconds: D
         200: {"model": PlacedShape, "description": "It was placed before, with this key: the first answer again."},
         **problems(404, 409, 413),
     },
-    dependencies=[changes(Scope.ORDERS_WRITE)],
 )
+@changes(Scope.ORDERS_WRITE)
 async def place_order(
     request: Request, order: OrderIn, idempotency_key: IdempotencyKey, deadline_seconds: DeadlineQuery = None
 ) -> Response:
@@ -140,9 +133,8 @@ def _blocked(placed: PlacedOrder) -> Problem:
     return Problem(409, "order_blocked", "; ".join(reasons), more={"check": as_data(check_shape(placed.check))})
 
 
-@router.get(
-    "/orders/{order_id}", response_model=OrderShape, responses=problems(404), dependencies=[reads(Scope.SALES_READ)]
-)
+@router.get("/orders/{order_id}", response_model=OrderShape, responses=problems(404))
+@reads(Scope.SALES_READ)
 async def get_order(request: Request, order_id: RowId) -> Response:
     """An order with the back office's number, and how far it has come on its way to each back office."""
     face = request.app.state.face
@@ -154,12 +146,8 @@ async def get_order(request: Request, order_id: RowId) -> Response:
     return answered(await run_sync(read))
 
 
-@router.delete(
-    "/reservations/{reservation_id}",
-    status_code=204,
-    responses=problems(404),
-    dependencies=[changes(Scope.ORDERS_WRITE)],
-)
+@router.delete("/reservations/{reservation_id}", status_code=204, responses=problems(404))
+@changes(Scope.ORDERS_WRITE)
 async def release_reservation(request: Request, reservation_id: RowId) -> Response:
     """Give back the credit that a check holds; it ends by itself at `reserved_until`."""
     desk: LiveDesk = request.app.state.face.desk
