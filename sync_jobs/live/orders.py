@@ -124,7 +124,7 @@ class Orders:
                     store.take_turn(session, draft.account_id)
                     check = self._decide(session, draft, asking, reservation_id)
                     if reservation_id is not None:
-                        store.release_reservation(session, reservation_id)
+                        store.release_reservation(session, reservation_id, draft.account_id)
                     return self._reserved(session, draft, check)
 
         return self._after_asking(draft, decide, seconds)
