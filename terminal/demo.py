@@ -1,6 +1,6 @@
 """`counterfoil demo`: a real ERP is booted, pulled, changed, pulled again; a pull is killed and resumed; both sides are
-compared value by value; at the end the desk is open. It takes a few minutes at most, leaves nothing running, and where
-there is no terminal it ends by itself.
+compared value by value; an order is pushed over a wire that is cut; at the end the desk is open. It takes a few minutes
+at most, leaves nothing running, and where there is no terminal it ends by itself.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from sync_jobs.decisions import Decision
 from sync_jobs.report import Change
 from terminal.demo_compare import Comparison, compare
 from terminal.demo_desk import DeskFailed, show_desk
+from terminal.demo_push import PushFailed, push_over_a_cut_wire
 from terminal.entities import entity_table, labels_for
 from terminal.progress import Bars, progress_bars
 from terminal.reports import change_tables, report_table
@@ -103,7 +104,7 @@ def run(console: Console | None = None) -> int:
             finally:
                 server.stop()
                 os.environ.pop("COUNTERFOIL_DEMO_PASSWORD", None)
-    except (DemoFailed, DeskFailed) as failure:
+    except (DemoFailed, DeskFailed, PushFailed) as failure:
         console.print(f"[red bold]not as it must be:[/red bold] {failure}")
         return 1
     return 0 if comparison.agrees else 1
@@ -153,7 +154,17 @@ def _tell(story: Story) -> Comparison:
         soft_wrap=True,
     )
 
-    story.chapter("6  The desk, over the same CRM and the same Tryton")
+    story.chapter("6  An order goes out, and its answer is lost")
+    pushed = push_over_a_cut_wire(console, hub, story.server)
+    for line in pushed.told:
+        console.print(f"  {line}")
+    console.print(
+        f"\n[green bold]Tryton has it once:[/green bold] sale {pushed.sale['number']} for {pushed.sale['customer']},"
+        f" {pushed.sale['untaxed']} EUR without tax, {pushed.sale['state']}; the hub knows it as {pushed.state}.",
+        soft_wrap=True,
+    )
+
+    story.chapter("7  The desk, over the same CRM and the same Tryton")
     show_desk(console, hub, looks_for="CUST-002")
     return comparison
 
