@@ -27,6 +27,7 @@ bench: $(STAMP)
 	$(BIN)/python -m bench.pull
 	$(BIN)/python -m bench.soap
 	$(BIN)/python -m bench.push
+	$(BIN)/python -m bench.live
 
 # The environment takes nothing from outside: no user site, no PYTHONPATH, versions from constraints.txt.
 $(STAMP): pyproject.toml constraints.txt

@@ -1,8 +1,8 @@
 """A hundred askers, one call: whoever asks while the same question is under way shares its answer.
 
-When many ask the same thing again and again, the next call waits a moment until about as many have come as shared the
-last answer, so that they do not come one by one behind it. One asker alone never waits. Every answer that is shared
-comes from a call that ended after its asker came.
+When a crowd asks the same thing again and again, the next call waits until for a moment nobody has come any more, so
+that they do not come one by one behind it. One asker alone never waits. Every answer that is shared comes from a call
+that ended after its asker came.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ T = TypeVar("T")
 
 _CROWD = 8
 """So many sharers make the next call wait for company."""
-_MOST_OF_THEM = 0.8
+_QUIET_SECONDS_EACH = 0.002
+_LONGEST_QUIET_SECONDS = 0.15
 _LONGEST_GATHERING_SECONDS = 0.5
-_SECONDS_EACH = 0.01
 _MEMORY_SECONDS = 1.0
 
 
 @dataclass(slots=True)
 class _Flight(Generic[T]):
-    begin: Callable[[], Future[T]]
     future: Future[T] = field(default_factory=Future)
     askers: int = 1
-    waits_for: int = 0
-    """It begins when so many have come; 0 = it has begun."""
+    last_came: float = field(default_factory=time.monotonic)
+    quiet_seconds: float = 0.0
+    facts: object = None
 
 
 class Flights(Generic[T]):
@@ -44,39 +44,48 @@ class Flights(Generic[T]):
         self._under_way: dict[Hashable, _Flight[T]] = {}
         self._crowds: dict[Hashable, tuple[float, int]] = {}
 
-    def share(self, key: Hashable, begin: Callable[[], Future[T]]) -> Future[T]:
-        """The answer that is under way, or that of a new call; nobody may cancel it.
-
-        begin: starts the call and does not wait for it; what it raises is the answer.
-        """
+    def join(self, key: Hashable) -> tuple[Future[T], object] | None:
+        """The answer that is under way, with the facts that its first asker gave; None when there is none."""
         with self._lock:
             flight = self._under_way.get(key)
             if flight is None:
-                flight = self._under_way[key] = _Flight(begin)
-                crowd = self._crowd(key)
-                flight.waits_for = max(1, int(crowd * _MOST_OF_THEM))
-                if flight.waits_for > 1:
-                    seconds = min(crowd * _SECONDS_EACH, _LONGEST_GATHERING_SECONDS)
-                    self._timer.after(seconds, lambda: self._begin(key, flight))
-            else:
-                flight.askers += 1
-            is_complete = 0 < flight.waits_for <= flight.askers
-        if is_complete:
-            self._begin(key, flight)
+                return None
+            flight.askers += 1
+            flight.last_came = time.monotonic()
+            return flight.future, flight.facts
+
+    def share(self, key: Hashable, begin: Callable[[], Future[T]], facts: object = None) -> Future[T]:
+        """The answer that is under way, or that of a new call; nobody may cancel it.
+
+        begin: starts the call and does not wait for it; what it raises is the answer. facts: for those who `join`.
+        """
+        joined = self.join(key)
+        if joined is not None:
+            return joined[0]
+        with self._lock:
+            if key in self._under_way:  # somebody was quicker
+                self._under_way[key].askers += 1
+                return self._under_way[key].future
+            flight = self._under_way[key] = _Flight(facts=facts)
+            ended, askers = self._crowds.pop(key, (0.0, 0))
+            flight.quiet_seconds = min(askers * _QUIET_SECONDS_EACH, _LONGEST_QUIET_SECONDS)
+        if askers and time.monotonic() - ended <= _MEMORY_SECONDS:
+            self._gather(key, flight, begin, time.monotonic() + _LONGEST_GATHERING_SECONDS)
+        else:
+            self._begin(key, flight, begin)
         return flight.future
 
-    def _crowd(self, key: Hashable) -> int:
-        """How many shared the last answer, when that was just now and they were many."""
-        ended, askers = self._crowds.pop(key, (0.0, 0))
-        return askers if time.monotonic() - ended <= _MEMORY_SECONDS else 0
+    def _gather(self, key: Hashable, flight: _Flight[T], begin: Callable[[], Future[T]], until: float) -> None:
+        now = time.monotonic()
+        ready = min(flight.last_came + flight.quiet_seconds, until)
+        if ready <= now:
+            self._begin(key, flight, begin)
+        else:
+            self._timer.after(ready - now, lambda: self._gather(key, flight, begin, until))
 
-    def _begin(self, key: Hashable, flight: _Flight[T]) -> None:
-        with self._lock:
-            if flight.waits_for == 0:
-                return
-            flight.waits_for = 0
+    def _begin(self, key: Hashable, flight: _Flight[T], begin: Callable[[], Future[T]]) -> None:
         try:
-            answer = flight.begin()
+            answer = begin()
         except BaseException as error:  # noqa: BLE001 - handed over to whoever waits
             answer = Future()
             answer.set_exception(error)

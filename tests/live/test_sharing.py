@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 
@@ -32,27 +33,27 @@ class FakeTime:
         self.now += seconds
 
 
-def budget(calls: int, time: FakeTime, *, longest: float = 120) -> CallBudget:
-    return CallBudget(calls, longest, now=time, sleep=time.sleep)
+def budget(calls: int, clock: FakeTime, *, longest: float = 120) -> CallBudget:
+    return CallBudget(calls, longest, now=clock, sleep=clock.sleep)
 
 
 def test_a_pull_leaves_room_for_a_question_and_questions_leave_room_for_a_pull() -> None:
     """A nightly pull that uses up the budget would make every credit unknown; a busy morning would stop the pulls."""
-    time = FakeTime()
-    calls = budget(8, time, longest=0)
+    now = FakeTime()
+    calls = budget(8, now, longest=0)
     for _ in range(6):
         calls()
     with pytest.raises(RateLimited, match="budget of 8 calls a minute is used up"):
         calls()
-    with asking_live(time.now + 10):
+    with asking_live(now.now + 10):
         calls()
         calls()
         with pytest.raises(RateLimited):
             calls()
 
-    time = FakeTime()
-    calls = budget(8, time, longest=0)
-    with asking_live(time.now + 10):
+    now = FakeTime()
+    calls = budget(8, now, longest=0)
+    with asking_live(now.now + 10):
         for _ in range(6):
             calls()
         with pytest.raises(RateLimited):
@@ -63,33 +64,33 @@ def test_a_pull_leaves_room_for_a_question_and_questions_leave_room_for_a_pull()
 
 def test_a_question_waits_no_longer_than_its_asker_and_a_job_waits_for_its_turn() -> None:
     """A customer on the phone would wait a minute for our own budget."""
-    time = FakeTime()
-    calls = budget(4, time)
+    now = FakeTime()
+    calls = budget(4, now)
     for _ in range(3):
         calls()
     calls()  # waits until the first one is a minute old
-    assert time.now == 1060.0
-    with asking_live(time.now + 3):
+    assert now.now == 1060.0
+    with asking_live(now.now + 3):
         for _ in range(3):
             calls()
         with pytest.raises(RateLimited) as refused:
             calls()
     assert refused.value.retry_after_seconds == 60
-    assert time.now == 1060.0
+    assert now.now == 1060.0
 
 
 def test_no_minute_has_more_calls_than_the_budget() -> None:
     """The back office would throttle us, or bill the excess."""
-    time, made = FakeTime(), []
-    calls = budget(5, time)
+    now, made = FakeTime(), []
+    calls = budget(5, now)
     for number in range(40):
         if number % 3 == 0:
-            with asking_live(time.now + 1000):
+            with asking_live(now.now + 1000):
                 calls()
         else:
             calls()
-        made.append(time.now)
-        time.now += 1.7
+        made.append(now.now)
+        now.now += 1.7
     for start in made:
         assert sum(start <= moment < start + 60 for moment in made) <= 5
 
@@ -143,20 +144,28 @@ def test_a_crowd_that_asks_again_is_waited_for_and_one_asker_is_not() -> None:
         flights.share("a", begin)
     calls[0].set_result(1)
     again = [flights.share("a", begin) for _ in range(15)]
-    assert len(calls) == 1
-    again.append(flights.share("a", begin))  # four of five are back
+    assert len(calls) == 1  # it waits for more of them
+    alone = flights.share("b", begin)
     assert len(calls) == 2
     calls[1].set_result(2)
-    alone = flights.share("b", begin)
-    assert len(calls) == 3
+    assert alone.result(5) == 2
+    gathered(calls, 3)
+    again.append(flights.share("a", begin))  # joins what is under way
     calls[2].set_result(3)
-    assert alone.result(5) == 3
+    assert [one.result(5) for one in again] == [3] * 16
     late = flights.share("a", begin)  # the crowd has gone home: it goes alone after a moment
-    while len(calls) < 4:
-        threading.Event().wait(0.01)
+    gathered(calls, 4)
     calls[3].set_result(4)
     assert late.result(5) == 4
     timer.close()
+
+
+def gathered(calls: list[Future[int]], count: int) -> None:
+    """Wait until so many calls were begun."""
+    end = time.monotonic() + 10
+    while len(calls) < count and time.monotonic() < end:
+        threading.Event().wait(0.005)
+    assert len(calls) == count
 
 
 def test_an_asker_gets_the_late_answer_and_the_call_goes_on() -> None:
