@@ -8,6 +8,7 @@ reservation_minutes = 15
 stock = "warn"                # more ordered than can be had
 overdue = "warn"
 overdue_tolerance = 0         # in the credit's currency
+tax_percent = 0               # what taxes add to an order at most: a limit is one of amounts with tax
 rates = "rates.toml"          # "USD-EUR" = "0.92": without a rate, two currencies are never set off
 
 [sales.credit]                # where an account is known in several back offices
@@ -30,6 +31,7 @@ from typing import Any
 from crm_core.credit import ExchangeRate, Policy
 from crm_core.errors import ConfigurationFault, RuleFault, did_you_mean
 from crm_core.ids import ConnectionName
+from crm_core.money import Money
 
 CREDIT_ROLES = ("limit", "balance", "orders")
 
@@ -55,6 +57,7 @@ class SalesSettings:
     stock: Policy = Policy.WARN
     overdue: Policy = Policy.WARN
     overdue_tolerance: Decimal = Decimal(0)
+    tax_percent: Decimal = Decimal(0)
     max_age_seconds: float = 900
     deadline_seconds: float = 3
     reservation_minutes: float = 15
@@ -63,6 +66,10 @@ class SalesSettings:
     stock_from: ConnectionName | None = None
     join: CreditJoin = CreditJoin()
     rates: Mapping[tuple[str, str], ExchangeRate] = field(default_factory=dict)
+
+    def with_tax(self, amount: Decimal, currency: str) -> Decimal:
+        """An amount of an order whose taxes nobody has told, as the credit has to bear it; in minor units."""
+        return Money(amount * (100 + self.tax_percent) / 100, currency).rounded().amount
 
     def rate(self, source: str, target: str) -> ExchangeRate | None:
         """From one currency to another; None when the file does not have it."""
@@ -76,7 +83,8 @@ _NUMBERS = {
     "breaker_seconds": (0.05, 3600),
 }
 _POLICIES = ("unknown", "stock", "overdue")
-_KEYS = (*_POLICIES, *_NUMBERS, "overdue_tolerance", "breaker_failures", "stock_from", "rates", "credit")
+_AMOUNTS = ("overdue_tolerance", "tax_percent")
+_KEYS = (*_POLICIES, *_NUMBERS, *_AMOUNTS, "breaker_failures", "stock_from", "rates", "credit")
 
 
 def sales_settings(table: Any, connections: Collection[str], file: Path) -> SalesSettings:
@@ -94,8 +102,9 @@ def sales_settings(table: Any, connections: Collection[str], file: Path) -> Sale
         if not isinstance(failures, int) or isinstance(failures, bool) or not 1 <= failures <= 1000:
             raise ConfigurationFault(f"{place}: breaker_failures must be a whole number from 1 to 1000")
         made["breaker_failures"] = failures
-    if "overdue_tolerance" in table:
-        made["overdue_tolerance"] = _decimal(table["overdue_tolerance"], f"{place}: overdue_tolerance", zero=True)
+    for key in _AMOUNTS:
+        if key in table:
+            made[key] = _decimal(table[key], f"{place}: {key}", zero=True)
     if "stock_from" in table:
         made["stock_from"] = _connection(table["stock_from"], connections, f"{place}: stock_from")
     if "credit" in table:

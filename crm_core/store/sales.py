@@ -130,8 +130,8 @@ def prices_for(session: Session, price_list_id: int, product_ids: Sequence[int])
 class OwnOrder:
     """An order of an account that goes out, or went out, over a connection. amount: None = its lines must be summed.
 
-    changed_at: of the newest intent. An order that stands in the CRM alone (nothing is pushed) has neither connection
-    nor moment, and counts as queued.
+    is_taxed: the amount is one with tax. changed_at: of the newest intent. An order that stands in the CRM alone
+    (nothing is pushed) has neither connection nor moment, and counts as queued.
     """
 
     order_id: CrmId
@@ -140,6 +140,7 @@ class OwnOrder:
     changed_at: datetime | None
     currency: str
     amount: Decimal | None
+    is_taxed: bool = False
 
 
 _DONE = ("done", "cancelled", "draft", "quotation")
@@ -170,6 +171,7 @@ def own_orders(session: Session, account_id: int, connections: Sequence[str]) ->
             unstamp(session, changed_at),
             currency,
             amount if amount is None or number is None else number(amount),
+            is_taxed=total is not None,
         )
     return list(newest.values())
 

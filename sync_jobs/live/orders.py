@@ -271,7 +271,7 @@ class Orders:
         total = order.untaxed_amount if order is not None and all(price.error is None for price in prices) else None
         after = tuple(one.answer for one in joined)
         if order is not None and total is not None:
-            money = Money(total, order.currency)
+            money = Money(desk.sales.with_tax(total, order.currency), order.currency)
             credit_reasons, chosen = self._credit_reasons(joined, money)
             reasons += credit_reasons
             after = after_order(joined, chosen, money, desk.sales)
@@ -317,7 +317,7 @@ class Orders:
             session,
             draft.account_id,
             check.currency,
-            check.total,
+            self._desk.sales.with_tax(check.total, check.currency),
             moment=now,
             expires_at=until,
             reference=draft.reference,

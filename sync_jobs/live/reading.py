@@ -113,10 +113,7 @@ def credit_at_hand(
         readings.append(CreditReading(connection, None, Source(connection, Provenance.UNKNOWN, None, None, reason)))
     roles = roles_of([reading.connection for reading in readings], settings.join)
     counted = _counted(session, account_id, roles, readings, settings, freshness, now)
-    own = [
-        order if order.amount is not None else replace(order, amount=_amount_of(session, order.order_id))
-        for order in store.own_orders(session, account_id, pushing)
-    ]
+    own = [_with_tax(session, order, settings) for order in store.own_orders(session, account_id, pushing)]
     reserved: dict[str, Decimal] = {}
     for held in store.reservations_of(session, account_id, now):
         if held.id != without_reservation:
@@ -153,8 +150,17 @@ def _counted(
     ids = store.open_order_ids(session, account_id, roles.orders)
     orders = store.entities_by_id(session, EntityType.ORDER, ids)
     return {
-        crm_id: (order.currency, not_invoiced(order)) for crm_id, order in orders.items() if isinstance(order, Order)
+        crm_id: (order.currency, _open_amount(order, settings))
+        for crm_id, order in orders.items()
+        if isinstance(order, Order)
     }
+
+
+def _open_amount(order: Order, settings: SalesSettings) -> Decimal:
+    """What of an order will still be invoiced, with tax; lines tell amounts without."""
+    amount = not_invoiced(order)
+    is_taxed = not order.lines and order.total_amount is not None
+    return amount if is_taxed else settings.with_tax(amount, order.currency)
 
 
 def not_invoiced(order: Order) -> Decimal:
@@ -169,6 +175,14 @@ def not_invoiced(order: Order) -> Decimal:
             amount *= left
         total += amount
     return total
+
+
+def _with_tax(session: Session, order: store.OwnOrder, settings: SalesSettings) -> store.OwnOrder:
+    """The same order with its amount as the credit has to bear it."""
+    if order.is_taxed:
+        return order
+    amount = order.amount if order.amount is not None else _amount_of(session, order.order_id)
+    return replace(order, amount=settings.with_tax(amount, order.currency), is_taxed=True)
 
 
 def _amount_of(session: Session, order_id: CrmId) -> Decimal:

@@ -87,6 +87,23 @@ def test_what_is_held_for_one_customer_is_not_given_back_by_an_order_of_another(
     assert desk.check_order(shop.draft(1)).result(10).verdict is Outcome.BLOCK
 
 
+def test_taxes_count_against_the_limit_from_the_check_to_the_order(
+    database: Database, tmp_path: Path, clock: TestClock
+) -> None:
+    """A limit is one of amounts with tax: 21 % more than was promised would be over it."""
+    shop = open_shop(database, tmp_path, clock, Decimal(1000), sales='tax_percent = "21"')
+    with LiveDesk(shop.hub) as desk:
+        over = desk.check_order(shop.draft(827)).result(10)  # 1,000.67 with tax
+        assert (over.verdict, over.reservation_id) == (Outcome.BLOCK, None)
+        check = desk.check_order(shop.draft(826)).result(10)  # 999.46
+        assert (check.verdict, check.total, check.credit_after[0].available) == (Outcome.OK, 826, Decimal("0.54"))
+        assert shop.promised() == (Decimal("999.46"), Decimal(0))
+        placed = desk.place_order(shop.draft(826), "key-1", reservation_id=check.reservation_id).result(10)
+        assert placed.order_id is not None
+        [credit] = desk.credit(shop.account, CACHED).result(10)
+        assert (credit.parts["in_outbox"], credit.available) == (Decimal("999.46"), Decimal("0.54"))
+
+
 def test_a_placed_order_takes_the_place_of_its_reservation(shop: Shop, desk: LiveDesk) -> None:
     """Its amount would count twice, or not at all."""
     check = desk.check_order(shop.draft(400)).result(10)
