@@ -5,8 +5,9 @@ Every function takes a session and works for a whole page: one query or statemen
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,7 +17,7 @@ from crm_core.errors import StoreFault
 from crm_core.ids import CrmId, EntityType, ExternalId
 from crm_core.model.data import Values
 from crm_core.model.schema import Kind
-from crm_core.store.layout import EntityTable, table_of
+from crm_core.store.layout import EntityTable, PartTable, table_of
 from crm_core.store.session import Row, Session, row_decoder, row_encoder
 
 
@@ -32,6 +33,9 @@ class Binding(NamedTuple):
     payload_page: int | None
     payload_index: int | None
     deleted_at: Any
+    content: int | None = None
+    """What told the entity's content (`contents_of`) when it was certain that all of it is what the mapping makes of
+    the payload; None: that is not known."""
 
     @property
     def state(self) -> tuple[Any, ...]:
@@ -183,6 +187,40 @@ def crm_ids_by_field(
 # -- entities ---------------------------------------------------------------------------------------------------------
 
 
+def _content_columns(table: EntityTable) -> tuple[str, ...]:
+    return ("id", *(f'"{column.name}"' for column in table.content))
+
+
+def _part_columns(part: PartTable) -> tuple[str, ...]:
+    return ("parent_id", "position", *(f'"{column.name}"' for column in part.columns))
+
+
+def _joined(one: int, other: int) -> int:
+    """Two digests as one, whatever their order; within the integers that a database keeps."""
+    return (one + other + (1 << 63)) % (1 << 64) - (1 << 63)
+
+
+def contents_of(session: Session, table: EntityTable, crm_ids: Sequence[int]) -> dict[CrmId, int]:
+    """A digest of everything that is stored of these entities, their parts included and `as_of` left out.
+
+    Other content has another digest. Those that do not exist are left out.
+    """
+    found = {CrmId(key): digest for key, digest in session.digests(table.name, _content_columns(table), crm_ids)}
+    for part in table.parts:
+        for key, digest in session.digests(part.name, _part_columns(part), crm_ids):
+            if key in found:
+                found[CrmId(key)] = _joined(found[CrmId(key)], digest)
+    return found
+
+
+def note_contents(session: Session, stream_id: int, contents: Sequence[tuple[str, int]]) -> None:
+    """(external id, what tells the content of its entity): it was compared, and is what the mapping makes of it."""
+    session.run_many(
+        "UPDATE bindings SET content = ? WHERE stream_id = ? AND external_id = ?",
+        [(content, stream_id, external_id) for external_id, content in contents],
+    )
+
+
 class EntityWriter:
     """Writes rows of one entity, and of its parts; the row functions are compiled once."""
 
@@ -191,12 +229,29 @@ class EntityWriter:
         self._encode = row_encoder(session, self.table.columns)
         self._encode_parts = [(part, row_encoder(session, part.columns)) for part in self.table.parts]
         self._names = tuple(f'"{name}"' for name in ("id", *(column.name for column in self.table.columns)))
+        kept = [0, *(place for place, column in enumerate(self.table.columns, 1) if column.name != "as_of")]
+        self._content: Callable[[Row], Row] | None = itemgetter(*kept) if len(kept) < len(self._names) else None
 
-    def insert(self, rows: Sequence[tuple[CrmId, Values]]) -> None:
-        """New entities with their ids."""
+    def insert(self, rows: Sequence[tuple[CrmId, Values]]) -> dict[CrmId, int]:
+        """New entities with their ids. Returns what tells their content."""
         encode = self._encode
-        self.session.insert(self.table.name, self._names, [encode(crm_id, values) for crm_id, values in rows])
+        made = [encode(crm_id, values) for crm_id, values in rows]
+        self.session.insert(self.table.name, self._names, made)
         self._insert_parts(rows, {part.field for part in self.table.parts})
+        return self._contents(rows, made)
+
+    def contents_written(self, rows: Sequence[tuple[CrmId, Values]]) -> dict[CrmId, int]:
+        """Within a transaction: what tells the content of entities that now have exactly these values."""
+        return self._contents(rows, [self._encode(crm_id, values) for crm_id, values in rows])
+
+    def _contents(self, rows: Sequence[tuple[CrmId, Values]], made: Sequence[Row]) -> dict[CrmId, int]:
+        bare = made if self._content is None else [self._content(row) for row in made]
+        found = dict(self.session.digests_written(self.table.name, _content_columns(self.table), bare))
+        for part, encode in self._encode_parts:
+            parts = _part_rows(part, encode, rows)
+            for key, digest in self.session.digests_written(part.name, _part_columns(part), parts) if parts else ():
+                found[key] = _joined(found[key], digest)
+        return {CrmId(key): digest for key, digest in found.items()}
 
     def update(self, rows: Sequence[tuple[CrmId, Values]], fields: Iterable[str]) -> None:
         """Overwrite these fields of existing entities."""
@@ -218,14 +273,9 @@ class EntityWriter:
         for part, encode in self._encode_parts:
             if part.field not in fields:
                 continue
-            made = [
-                (crm_id, place, *encode(0, item)[1:])
-                for crm_id, values in rows
-                for place, item in enumerate(values[part.position])
-            ]
+            made = _part_rows(part, encode, rows)
             if made:
-                names = ("parent_id", "position", *(f'"{column.name}"' for column in part.columns))
-                self.session.insert(part.name, names, made)
+                self.session.insert(part.name, _part_columns(part), made)
 
     def remove(self, crm_ids: Sequence[CrmId]) -> None:
         """Take entities out, with their parts."""
@@ -245,6 +295,16 @@ class EntityWriter:
         condition, keys = self.session.where_in("id", crm_ids)
         at = stamp(self.session, moment)
         self.session.run(f'UPDATE {self.table.name} SET "as_of" = ? WHERE {condition} AND "as_of" < ?', (at, keys, at))
+
+
+def _part_rows(
+    part: PartTable, encode: Callable[[int, Sequence[Any]], Row], rows: Sequence[tuple[CrmId, Values]]
+) -> list[Row]:
+    return [
+        (crm_id, place, *encode(0, item)[1:])
+        for crm_id, values in rows
+        for place, item in enumerate(values[part.position])
+    ]
 
 
 def entity_values(session: Session, table: EntityTable, crm_ids: Sequence[int]) -> dict[CrmId, Values]:

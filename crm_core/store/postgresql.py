@@ -114,6 +114,18 @@ class PostgresSession:
         cast = "::bigint" if isinstance(keys[0], int) else ""
         return f"{column} = ANY(ARRAY(SELECT jsonb_array_elements_text(?::jsonb){cast}))", write_json(keys)
 
+    def digests(self, table: str, columns: Sequence[str], keys: Sequence[int]) -> list[tuple[int, int]]:
+        condition, parameter = self.where_in(columns[0], keys)
+        return self.all(
+            f"SELECT {columns[0]}, hash_record_extended(ROW({', '.join(columns)}), 0) FROM {table} WHERE {condition}",
+            (parameter,),
+        )
+
+    def digests_written(
+        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]
+    ) -> list[tuple[int, int]]:
+        return self.digests(table, columns, sorted({row[0] for row in rows}))
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         try:

@@ -58,6 +58,14 @@ class Session(Protocol):
     def where_in(self, column: str, keys: Sequence[Any]) -> tuple[str, Any]:
         """A condition and its one parameter: the column is one of the keys."""
 
+    def digests(self, table: str, columns: Sequence[str], keys: Sequence[int]) -> list[tuple[int, int]]:
+        """(key, 64-bit digest of these columns) of the rows whose first column is one of the keys."""
+
+    def digests_written(
+        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]
+    ) -> list[tuple[int, int]]:
+        """Of rows just written in this transaction, as `digests` gives them from now on."""
+
     def transaction(self) -> AbstractContextManager[None]:
         """Write access from here on; commits at the end, rolls back on any error."""
 

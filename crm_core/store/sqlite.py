@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from xxhash import xxh3_64_intdigest
 
 from crm_core.errors import RowTaken, StoreFault
 from crm_core.model.schema import Kind
@@ -30,10 +31,13 @@ _PRAGMAS = (
 )
 
 _to_json = msgspec.json.Encoder(decimal_format="number")
+_to_bytes = msgspec.msgpack.Encoder()
+_HALF = 1 << 63  # SQLite's integers have a sign
 _from_json = msgspec.json.Decoder(float_hook=Decimal)
 
 _ENCODERS: dict[Kind, Callable[[Any], Any]] = {
     Kind.NUMBER: plain_number,
+    Kind.BOOLEAN: int,
     Kind.INSTANT: plain_instant,
     Kind.DATE: plain_date,
     Kind.DOCUMENT: lambda value: _to_json.encode(value).decode() if value else "{}",
@@ -134,6 +138,18 @@ class SqliteSession:
 
     def where_in(self, column: str, keys: Sequence[Any]) -> tuple[str, Any]:
         return f"{column} IN (SELECT value FROM json_each(?))", _to_json.encode(keys).decode()
+
+    def digests(self, table: str, columns: Sequence[str], keys: Sequence[int]) -> list[tuple[int, int]]:
+        condition, parameter = self.where_in(columns[0], keys)
+        rows = self.all(f"SELECT {', '.join(columns)} FROM {table} WHERE {condition}", (parameter,))
+        return self.digests_written(table, columns, rows)
+
+    def digests_written(
+        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]
+    ) -> list[tuple[int, int]]:
+        # SQLite has no hash function; what is bound is what comes back, so the rows themselves will do
+        encode, digest = _to_bytes.encode, xxh3_64_intdigest
+        return [(row[0], digest(encode(row)) - _HALF) for row in rows]
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
