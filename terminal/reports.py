@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crm_core.model.schema import FieldSpec, Kind, schema_of
+from crm_core.model.differences import Difference, laid_open
+from crm_core.model.schema import Kind, schema_of
 from crm_core.store.state import PULL_KINDS
 from sync_jobs.decisions import Decision
 from terminal.frame import EXIT_PARTIAL, emit
@@ -22,49 +23,16 @@ if TYPE_CHECKING:
 # -- changes ----------------------------------------------------------------------------------------------------------
 
 
-def change_rows(change: Change) -> list[tuple[str, Any, Any]]:
+def change_rows(change: Change) -> list[Difference]:
     """(field, before, after) with parts and documents laid open: only what differs, `lines[2].quantity`."""
     fields = schema_of(change.entity).fields
-    rows: list[tuple[str, Any, Any]] = []
+    rows: list[Difference] = []
     for name, (old, new) in change.fields.items():
-        spec = fields[name]
-        if spec.kind is Kind.PARTS:
-            rows += _part_rows(spec, old or (), new or ())
-        elif spec.kind is Kind.DOCUMENT:
-            before, after = old or {}, new or {}
-            rows += [
-                (f"{name}.{key}", before.get(key), after.get(key))
-                for key in dict.fromkeys([*before, *after])
-                if before.get(key) != after.get(key)
-            ]
-        elif spec.kind is Kind.REFERENCE:
+        if fields[name].kind is Kind.REFERENCE:
             rows.append((name, _crm_id(old), _crm_id(new)))
         else:
-            rows.append((name, old, new))
+            rows += laid_open(fields[name], old, new)
     return rows
-
-
-def _part_rows(spec: FieldSpec, old: Sequence[Any], new: Sequence[Any]) -> list[tuple[str, Any, Any]]:
-    assert spec.parts is not None
-    names = list(spec.parts.fields)
-    rows: list[tuple[str, Any, Any]] = []
-    for index in range(max(len(old), len(new))):
-        place = f"{spec.name}[{index}]"
-        if index >= len(old):
-            rows.append((place, None, _told(names, new[index])))
-        elif index >= len(new):
-            rows.append((place, _told(names, old[index]), None))
-        else:
-            rows += [
-                (f"{place}.{name}", before, after)
-                for name, before, after in zip(names, old[index], new[index], strict=True)
-                if before != after
-            ]
-    return rows
-
-
-def _told(names: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
-    return {name: value for name, value in zip(names, values, strict=True) if value not in (None, False)}
 
 
 def _crm_id(value: Any) -> str | None:

@@ -17,6 +17,7 @@ from crm_core.errors import StoreFault
 from crm_core.ids import CrmId, EntityType, ExternalId
 from crm_core.model.data import Values
 from crm_core.model.schema import Kind
+from crm_core.store.contents import content_columns, joined, part_columns
 from crm_core.store.layout import EntityTable, PartTable, table_of
 from crm_core.store.session import Row, Session, row_decoder, row_encoder
 
@@ -81,6 +82,14 @@ def bindings_of(session: Session, stream_id: int, external_ids: Sequence[str]) -
         f"SELECT {_BINDING_COLUMNS} FROM bindings WHERE stream_id = ? AND {condition}", (stream_id, keys)
     )
     return {row[0]: row for row in rows}
+
+
+def bindings_after(session: Session, stream_id: int, external_id: str, limit: int) -> list[Row]:
+    """The next bindings in the order of their external ids; those of records that are gone, too."""
+    return session.all(
+        f"SELECT {_BINDING_COLUMNS} FROM bindings WHERE stream_id = ? AND external_id > ? ORDER BY external_id LIMIT ?",
+        (stream_id, external_id, limit),
+    )
 
 
 def lock_bindings(session: Session, stream_id: int, external_ids: Sequence[str]) -> dict[str, Row]:
@@ -187,40 +196,6 @@ def crm_ids_by_field(
 # -- entities ---------------------------------------------------------------------------------------------------------
 
 
-def _content_columns(table: EntityTable) -> tuple[str, ...]:
-    return ("id", *(f'"{column.name}"' for column in table.content))
-
-
-def _part_columns(part: PartTable) -> tuple[str, ...]:
-    return ("parent_id", "position", *(f'"{column.name}"' for column in part.columns))
-
-
-def _joined(one: int, other: int) -> int:
-    """Two digests as one, whatever their order; within the integers that a database keeps."""
-    return (one + other + (1 << 63)) % (1 << 64) - (1 << 63)
-
-
-def contents_of(session: Session, table: EntityTable, crm_ids: Sequence[int]) -> dict[CrmId, int]:
-    """A digest of everything that is stored of these entities, their parts included and `as_of` left out.
-
-    Other content has another digest. Those that do not exist are left out.
-    """
-    found = {CrmId(key): digest for key, digest in session.digests(table.name, _content_columns(table), crm_ids)}
-    for part in table.parts:
-        for key, digest in session.digests(part.name, _part_columns(part), crm_ids):
-            if key in found:
-                found[CrmId(key)] = _joined(found[CrmId(key)], digest)
-    return found
-
-
-def note_contents(session: Session, stream_id: int, contents: Sequence[tuple[str, int]]) -> None:
-    """(external id, what tells the content of its entity): it was compared, and is what the mapping makes of it."""
-    session.run_many(
-        "UPDATE bindings SET content = ? WHERE stream_id = ? AND external_id = ?",
-        [(content, stream_id, external_id) for external_id, content in contents],
-    )
-
-
 class EntityWriter:
     """Writes rows of one entity, and of its parts; the row functions are compiled once."""
 
@@ -246,11 +221,11 @@ class EntityWriter:
 
     def _contents(self, rows: Sequence[tuple[CrmId, Values]], made: Sequence[Row]) -> dict[CrmId, int]:
         bare = made if self._content is None else [self._content(row) for row in made]
-        found = dict(self.session.digests_written(self.table.name, _content_columns(self.table), bare))
+        found = dict(self.session.digests_written(self.table.name, content_columns(self.table), bare))
         for part, encode in self._encode_parts:
             parts = _part_rows(part, encode, rows)
-            for key, digest in self.session.digests_written(part.name, _part_columns(part), parts) if parts else ():
-                found[key] = _joined(found[key], digest)
+            for key, digest in self.session.digests_written(part.name, part_columns(part), parts) if parts else ():
+                found[key] = joined(found[key], digest)
         return {CrmId(key): digest for key, digest in found.items()}
 
     def update(self, rows: Sequence[tuple[CrmId, Values]], fields: Iterable[str]) -> None:
@@ -275,7 +250,7 @@ class EntityWriter:
                 continue
             made = _part_rows(part, encode, rows)
             if made:
-                self.session.insert(part.name, _part_columns(part), made)
+                self.session.insert(part.name, part_columns(part), made)
 
     def remove(self, crm_ids: Sequence[CrmId]) -> None:
         """Take entities out, with their parts."""

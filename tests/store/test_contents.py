@@ -10,9 +10,10 @@ import pytest
 from crm_core.ids import CrmId, EntityType
 from crm_core.model.data import Values
 from crm_core.model.schema import schema_of
+from crm_core.store.contents import contents_of
 from crm_core.store.database import Database
 from crm_core.store.layout import table_of
-from crm_core.store.page import EntityWriter, contents_of
+from crm_core.store.page import EntityWriter
 
 ORDER, CREDIT, PRICE_LIST = EntityType.ORDER, EntityType.CREDIT, EntityType.PRICE_LIST
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
