@@ -202,6 +202,9 @@ class StreamRun:
     def _write_entities(self, writes: Sequence[Arrival], work: PageWork) -> dict[CrmId, int]:
         """Returns what tells the content of those that are now all that the mapping makes of their records."""
         created = [(a.crm_id, a.values) for a in writes if a.decision is Decision.CREATED and a.crm_id is not None]
+        back = [a.crm_id for a in writes if a.decision is Decision.CREATED and a.binding is not None and a.crm_id]
+        if back:
+            self.writer.remove(back)  # whoever took the entity out may have left its parts
         contents = self.writer.insert(created) if created else {}
         overwritten = [a for a in writes if a.decision in (Decision.UPDATED, Decision.LINKED) and a.changed]
         if overwritten:
