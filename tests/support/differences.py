@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from bench.differences import HERE, add_here, alter_here, take_out_here
 from crm_core.ids import EntityType
 from crm_core.store.session import Session
 from tests.support.memory_source import MemorySource
@@ -70,53 +71,6 @@ def fill(bench: Workbench, count: int, *, page_size: int = 100) -> MemorySource:
     return products
 
 
-# -- here -------------------------------------------------------------------------------------------------------------
-
-_PARTS = "(SELECT crm_id FROM bindings b JOIN streams s ON s.id = b.stream_id WHERE s.entity = 'product'"
-_RECORD = f"{_PARTS} AND b.external_id = ?)"
-_SECOND = f"position = 1 AND parent_id = {_RECORD}"
-
-HERE: dict[str, str] = {
-    "name": f"UPDATE products SET name = 'Altered' WHERE id = {_RECORD}",
-    "list_price": f"UPDATE products SET list_price = '999.99' WHERE id = {_RECORD}",
-    "lead_time_days": f"UPDATE products SET lead_time_days = 99 WHERE id = {_RECORD}",
-    "status": f"UPDATE products SET status = 'inactive' WHERE id = {_RECORD}",
-    "unit_group_id": f"UPDATE products SET unit_group_id = 999 WHERE id = {_RECORD}",
-    "conversions[1].numerator": f"UPDATE product_conversions SET numerator = 481 WHERE {_SECOND}",
-    "conversions[1]": f"DELETE FROM product_conversions WHERE {_SECOND}",
-    "custom.taxed": "taxed",
-    "custom.since": "since",
-    "custom.seen": "seen",
-    "custom.colour": "colour",
-}
-_CUSTOM = {"taxed": "null", "since": '"2026-03-30"', "seen": '"2026-03-29T01:30:01Z"', "colour": '"blue"'}
-
-
-def alter_here(session: Session, record: str, field_name: str) -> None:
-    """Change one field in our database behind everybody's back."""
-    statement = HERE[field_name]
-    if field_name.startswith("custom."):
-        key = statement
-        ((text,),) = session.all(f"SELECT custom FROM products WHERE id = {_RECORD}", (record,))
-        document = text if isinstance(text, dict) else _decode(text)
-        document[key] = _decode(_CUSTOM[key])
-        session.run(f"UPDATE products SET custom = ? WHERE id = {_RECORD}", (_encode(document), record))
-    else:
-        assert session.run(statement, (record,)) == 1
-
-
-def _decode(text: str) -> Any:
-    import msgspec
-
-    return msgspec.json.Decoder(float_hook=Decimal).decode(text)
-
-
-def _encode(value: Any) -> str:
-    import msgspec
-
-    return msgspec.json.Encoder(decimal_format="number").encode(value).decode()
-
-
 # -- there ------------------------------------------------------------------------------------------------------------
 
 Change = Callable[[dict[str, Any]], None]
@@ -176,15 +130,11 @@ class Planted:
             self.source.remove(key)
             self.expected.add(("gone_there", key, ""))
         elif name == "gone here":
-            assert session.run(f"DELETE FROM products WHERE id = {_RECORD}", (key,)) == 1
+            take_out_here(session, key)
             self.expected.add(("missing_here", key, ""))
         else:
             crm_id = 1_000_000 + place
-            session.run(
-                "INSERT INTO products (id, custom, code, name, names, status, kind)"
-                " VALUES (?, '{}', ?, 'Nobody made this', '{}', 'active', 'goods')",
-                (crm_id, f"N-{place}"),
-            )
+            add_here(session, crm_id)
             self.expected.add(("not_bound", f"#{crm_id}", ""))
 
 
