@@ -31,6 +31,7 @@ from terminal.frame import (
 from terminal.keys import keys
 from terminal.letters import dead_letters
 from terminal.mapping import mapping
+from terminal.reconcile import reconcile
 from terminal.scaffold import connector
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ main.add_command(connector)
 main.add_command(dead_letters)
 main.add_command(keys)
 main.add_command(mapping)
+main.add_command(reconcile)
 
 
 # -- set-up -----------------------------------------------------------------------------------------------------------

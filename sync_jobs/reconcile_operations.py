@@ -46,6 +46,12 @@ def drifts_of_run(hub: Hub, report: RunReport, *, limit: int) -> tuple[list[Drif
         return found, count_drifts(session, report.connection, run_id=report.run_id)
 
 
+def find_held_repair(hub: Hub, job_name: str) -> Run | None:
+    """The repair of a job that waits for a person."""
+    with opened(hub) as session:
+        return state.find_held_pull(session, job_name, (state.REPAIR_KIND,))
+
+
 def open_drifts(
     hub: Hub, job_name: str, *, entities: Sequence[EntityType] | None = None, limit: int
 ) -> tuple[list[Drift], int, list[Run]]:

@@ -9,7 +9,7 @@ import click
 
 from crm_core.model.differences import Difference, laid_open
 from crm_core.model.schema import Kind, schema_of
-from crm_core.store.state import PULL_KINDS
+from crm_core.store.state import PULL_KINDS, REPAIR_KIND
 from sync_jobs.decisions import Decision
 from terminal.frame import EXIT_PARTIAL, emit
 from terminal.tables import STATUS_STYLES, Column, Table, moment, plain, printable, seconds, show
@@ -146,10 +146,11 @@ def run_table(runs: Sequence[Run]) -> Table:
 
 def approvable(runs: Sequence[Run]) -> set[int]:
     """Of runs, the newest first: those that a person can let go on, as `state.find_held_pull` finds them."""
-    newest: dict[str, Run] = {}
+    newest: dict[tuple[str, str], Run] = {}
     for run in runs:
-        if run.kind in PULL_KINDS and run.status in ("held", "succeeded", "partial"):
-            newest.setdefault(run.job, run)
+        kind = PULL_KINDS[0] if run.kind in PULL_KINDS else run.kind
+        if kind in (PULL_KINDS[0], REPAIR_KIND) and run.status in ("held", "succeeded", "partial"):
+            newest.setdefault((run.job, kind), run)
     return {run.id for run in newest.values() if run.status == "held"}
 
 
@@ -165,7 +166,8 @@ def run_data(run: Run, *, waits_for_approval: bool) -> dict[str, Any]:
 
 def approval(run: Run) -> str:
     """The command that lets a held run's job go on."""
-    return f"counterfoil pull {run.job} --approve {run.id}"
+    command = f"reconcile {run.job} --repair" if run.kind == REPAIR_KIND else f"pull {run.job}"
+    return f"counterfoil {command} --approve {run.id}"
 
 
 def run_counts(run: Run) -> dict[str, int]:

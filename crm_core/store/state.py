@@ -20,7 +20,8 @@ from crm_core.store.session import Row, Session
 
 PULL_KINDS = ("pull", "full pull")
 """The kinds of run that read the back office; the others take in again what is kept."""
-RECONCILE_KINDS = ("reconcile", "repair")
+REPAIR_KIND = "repair"
+RECONCILE_KINDS = ("reconcile", REPAIR_KIND)
 """The kinds of run that compare both sides; a repair also does something about what differs."""
 PUSH_KIND = "push"
 """The kind of run that writes to it; any number of them may run at once, and beside a pull."""
