@@ -6,7 +6,7 @@ the mapping made of it then. Whatever that does not prove is mapped, and compare
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -27,6 +27,10 @@ from sync_jobs.overtaken import without_overtaken
 from sync_jobs.own_writes import HELD_BACK
 from sync_jobs.page_work import PageMapper
 from sync_jobs.references import Token
+
+_BINDING_ID, _CRM_ID, _FINGERPRINT, _MAPPING, _DELETED_AT, _CONTENT = (
+    Binding._fields.index(name) for name in ("binding_id", "crm_id", "fingerprint", "mapping", "deleted_at", "content")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,37 +93,32 @@ class Comparer:
 
     def compare(self, records: Sequence[SourceRecord], prints: Sequence[bytes], asked_at: datetime) -> Compared:
         """Records as the back office has just given them. asked_at: when it was asked for them."""
-        known = {
-            key: Binding(*row)
-            for key, row in page_store.bindings_of(
-                self.session, self.stream_id, [record.external_id for record in records]
-            ).items()
-        }
-        made = Compared(met=[binding.binding_id for binding in known.values()])
+        known = page_store.bindings_of(self.session, self.stream_id, [record.external_id for record in records])
+        made = Compared(met=[row[_BINDING_ID] for row in known.values()])
         # Before the values are read: what is changed in between is then found now or by the next reconcile.
-        contents = self._contents(known.values())
-        suspects = []
+        contents = self._contents([row[_CRM_ID] for row in known.values()])
+        suspects: list[tuple[SourceRecord, bytes, Binding | None]] = []
+        # The hot loop: nearly all records end here, before anybody has parsed them or read a value.
+        find, content_of, version = known.get, contents.get, self.mapper.mapping.version
         for record, print_ in zip(records, prints, strict=True):
-            binding = known.get(record.external_id)
-            if binding is None or not self._is_proven(binding, print_, contents):
-                suspects.append((record, print_, binding))
+            row = find(record.external_id)
+            if row is None:
+                suspects.append((record, print_, None))
+            elif (
+                row[_FINGERPRINT] != print_
+                or row[_CONTENT] is None
+                or row[_CONTENT] != content_of(row[_CRM_ID])
+                or row[_MAPPING] != version
+                or row[_DELETED_AT] is not None
+            ):
+                suspects.append((record, print_, Binding(*row)))
         made.agreeing = len(records) - len(suspects)
         if suspects:
             self._look_closely(suspects, contents, asked_at, made)
         return made
 
-    def _contents(self, bindings: Any) -> dict[CrmId, int]:
-        ids = [binding.crm_id for binding in bindings]
-        return contents_of(self.session, self.mapper.table, ids) if ids else {}
-
-    def _is_proven(self, binding: Binding, print_: bytes, contents: dict[CrmId, int]) -> bool:
-        return (
-            binding.content is not None
-            and binding.fingerprint == print_
-            and binding.mapping == self.mapper.mapping.version
-            and binding.deleted_at is None
-            and contents.get(binding.crm_id) == binding.content
-        )
+    def _contents(self, crm_ids: Sequence[CrmId]) -> dict[CrmId, int]:
+        return contents_of(self.session, self.mapper.table, crm_ids) if crm_ids else {}
 
     def _look_closely(
         self,
@@ -166,18 +165,21 @@ class Comparer:
                 made.differing.append(Differing(key, arrival.crm_id, drifts, arrival.record, arrival.fingerprint))
                 continue
             made.agreeing += 1
-            if (
-                key in is_same
-                and not arrival.is_held_back
-                and arrival.binding.mapping == self.mapper.mapping.version
-                and arrival.binding.crm_id in contents
-                and all(ours[place] == arrival.values[place] for place in self._crm_owned)
-            ):
-                made.agreed.append((key, contents[arrival.binding.crm_id]))
+            if key in is_same and not arrival.is_held_back:
+                self._note_agreed(made, arrival.binding, contents, ours, arrival.values)
         made.agreeing += len(now.unchanged)  # a live look-up has just stored them
         failed = [letter.external_id for letter in now.letters] + [waiting.external_id for waiting in now.deferrals]
         made.failed += len(failed)
         self._as_they_were(failed, kept, bindings, made)
+
+    def _note_agreed(
+        self, made: Compared, binding: Binding, contents: dict[CrmId, int], ours: Values, theirs: Values
+    ) -> None:
+        """The content of an entity that is certainly all that the mapping makes of the record, our own fields too."""
+        is_current = binding.mapping in (self.mapper.mapping.version, FINISHED)
+        is_whole = all(ours[place] == theirs[place] for place in self._crm_owned)
+        if is_current and is_whole and binding.crm_id in contents:
+            made.agreed.append((binding.external_id, contents[binding.crm_id]))
 
     def _as_they_were(
         self, failed: Sequence[str], kept: dict[ExternalId, Values], bindings: dict[ExternalId, Binding], made: Compared
@@ -226,11 +228,17 @@ class Comparer:
         """Records that are known and were not read: their entities beside what was kept of them."""
         made = Compared()
         bodies = _KeptPayloads(self.session)
-        contents = self._contents(bindings)
+        contents = self._contents([binding.crm_id for binding in bindings])
+        version = self.mapper.mapping.version
         doubtful = [
             binding
             for binding in bindings
-            if binding.payload_page and not self._is_proven(binding, binding.fingerprint, contents)
+            if binding.payload_page
+            and (
+                binding.content is None
+                or binding.content != contents.get(binding.crm_id)
+                or binding.mapping not in (version, FINISHED)
+            )
         ]
         made.agreeing = len(bindings) - len(doubtful)
         by_key = {binding.external_id: binding for binding in doubtful}
@@ -253,15 +261,9 @@ class Comparer:
                 )
             else:
                 made.agreeing += 1
+                self._note_agreed(made, binding, contents, ours, theirs)
         made.failed = len(work.letters) + len(work.deferrals)
         return made
-
-    def known_in_order(self, at_once: int = 2000) -> Iterator[list[Binding]]:
-        """Every binding of the stream, a part at a time."""
-        last = ""
-        while rows := page_store.bindings_after(self.session, self.stream_id, last, at_once):
-            yield [Binding(*row) for row in rows]
-            last = rows[-1][0]
 
 
 @dataclass(slots=True)

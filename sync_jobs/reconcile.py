@@ -27,6 +27,7 @@ from crm_core.store.drifts import NewDrift, close_repaired, close_unseen, note_d
 from crm_core.store.orphans import count_entities_of
 from crm_core.store.outbox import add_intent
 from crm_core.store.page import Binding
+from crm_core.store.session import Row
 from sync_jobs import deletions
 from sync_jobs.arrivals import without_doubles
 from sync_jobs.comparison import Compared, Comparer, Differing
@@ -145,10 +146,13 @@ class Reconciler:
                 self._close(stream, ids, tally)
 
     def _alive(self, stream: StreamRun, external_ids: Sequence[ExternalId]) -> list[Binding]:
+        return [binding for binding in self._bindings(stream, external_ids) if binding.deleted_at is None]
+
+    def _bindings(self, stream: StreamRun, external_ids: Sequence[ExternalId]) -> list[Binding]:
         if not external_ids:
             return []
         rows = page_store.bindings_of(self.puller.session, stream.stream_id, external_ids)
-        return [binding for binding in (Binding(*row) for row in rows.values()) if binding.deleted_at is None]
+        return [Binding(*row) for row in rows.values()]
 
     # -- what was not read --------------------------------------------------------------------------------------------
 
@@ -156,34 +160,26 @@ class Reconciler:
         self, stream: StreamRun, comparer: Comparer, seen: SeenBindings, before: int, tally: Tally, *, may_miss: bool
     ) -> None:
         known = gone_in_all = 0
-        for bindings in comparer.known_in_order():
-            alive = [binding for binding in bindings if binding.deleted_at is None]
-            known += len(alive)
-            unmet = [b for b in alive if b.binding_id not in seen and b.binding_id < before]
+        orphans = Orphans(self.puller.session, self.puller.connection, stream.writer.table)
+        for rows in page_store.known_records(self.puller.session, stream.stream_id):
+            dead = [external_id for external_id, _, deleted_at in rows if deleted_at is not None]
+            known += len(rows) - len(dead)
+            risen = orphans.risen(self._bindings(stream, dead))
+            unmet = self._unmet(stream, rows, seen, before)
             gone = self._gone(stream, unmet) if may_miss else []
-            there = {binding.external_id for binding in gone}
-            risen = Orphans(self.puller.session, self.puller.connection, stream.writer.table).risen(
-                [binding for binding in bindings if binding.deleted_at is not None]
-            )
             gone_in_all += len(gone)
             self._keep(stream, Compared(differing=[_gone(binding) for binding in (*gone, *risen)]), tally)
             if risen and self.repairs:
                 with self._transaction():
                     deletions.lay_to_rest(stream.writer, [binding.crm_id for binding in risen])
                     self._close(stream, [binding.external_id for binding in risen], tally)
-            kept = [binding for binding in unmet if binding.external_id not in there]
+            there_no_more = {binding.external_id for binding in gone}
+            kept = [binding for binding in unmet if binding.external_id not in there_no_more]
             if kept:
-                compared = comparer.compare_kept(kept)
-                self._keep(stream, compared, tally)
-                self._take_in(stream, compared.differing, tally, None)
-                ended = {b.external_id for b in kept if b.mapping == deletions.FINISHED}
-                again = [one.external_id for one in compared.differing if one.external_id in ended]
-                if again and self.repairs:
-                    with self._transaction():
-                        deletions.finish(self.puller.session, stream.writer, stream.stream_id, again)
+                self._compare_kept(stream, comparer, kept, tally)
         if gone_in_all and self.repairs:
             self._guard(stream, gone_in_all, known, "are gone from the back office")
-            self._bury_gone(stream, comparer, seen, before, tally)
+            self._bury_gone(stream, seen, before, tally)
 
     def _gone(self, stream: StreamRun, unmet: Sequence[Binding]) -> list[Binding]:
         """Of records that a complete read did not meet: those that did not come to their end before."""
@@ -194,17 +190,31 @@ class Reconciler:
         statuses = page_store.texts_of_field(self.puller.session, stream.pulled.entity, "status", ids)
         return [b for b in unmet if b.mapping != deletions.FINISHED and statuses.get(b.crm_id) != done]
 
-    def _bury_gone(self, stream: StreamRun, comparer: Comparer, seen: SeenBindings, before: int, tally: Tally) -> None:
+    def _unmet(self, stream: StreamRun, rows: Sequence[Row], seen: SeenBindings, before: int) -> list[Binding]:
+        """Of known records those that are alive, were there when the read began, and that it did not meet."""
+        return self._bindings(
+            stream, [row[0] for row in rows if row[1] not in seen and row[2] is None and row[1] < before]
+        )
+
+    def _compare_kept(self, stream: StreamRun, comparer: Comparer, bindings: Sequence[Binding], tally: Tally) -> None:
+        """Records that were not read and are not gone: they came to their end, or their stream does not list all."""
+        compared = comparer.compare_kept(bindings)
+        self._keep(stream, compared, tally)
+        self._take_in(stream, compared.differing, tally, None)
+        ended = {binding.external_id for binding in bindings if binding.mapping == deletions.FINISHED}
+        again = [one.external_id for one in compared.differing if one.external_id in ended]
+        if again and self.repairs:
+            with self._transaction():
+                deletions.finish(self.puller.session, stream.writer, stream.stream_id, again)
+
+    def _bury_gone(self, stream: StreamRun, seen: SeenBindings, before: int, tally: Tally) -> None:
         puller = self.puller
-        for bindings in comparer.known_in_order():
-            unmet = [b for b in bindings if b.deleted_at is None and b.binding_id not in seen and b.binding_id < before]
-            gone = [binding.external_id for binding in self._gone(stream, unmet)]
+        for rows in page_store.known_records(puller.session, stream.stream_id):
+            gone = [binding.external_id for binding in self._gone(stream, self._unmet(stream, rows, seen, before))]
             if gone:
                 with self._transaction():
-                    now = puller.clock()
-                    buried = deletions.bury(
-                        puller.session, stream.writer, stream.stream_id, gone, now, told=stream.told
-                    )
+                    session, now = puller.session, puller.clock()
+                    buried = deletions.bury(session, stream.writer, stream.stream_id, gone, now, told=stream.told)
                     self._close(stream, gone, tally)
                 stream.report.decisions[Decision.DELETED] += buried
 

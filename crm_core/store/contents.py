@@ -4,6 +4,7 @@ reading and comparing every value."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from crm_core.ids import CrmId
 from crm_core.store.layout import EntityTable, PartTable
@@ -15,11 +16,11 @@ def contents_of(session: Session, table: EntityTable, crm_ids: Sequence[int]) ->
 
     Other content has another digest. Those that do not exist are left out.
     """
-    found = {CrmId(key): digest for key, digest in session.digests(table.name, content_columns(table), crm_ids)}
+    found: dict[Any, int] = dict(session.digests(table.name, content_columns(table), crm_ids))
     for part in table.parts:
         for key, digest in session.digests(part.name, part_columns(part), crm_ids):
             if key in found:
-                found[CrmId(key)] = joined(found[CrmId(key)], digest)
+                found[key] ^= digest
     return found
 
 
@@ -39,8 +40,3 @@ def content_columns(table: EntityTable) -> tuple[str, ...]:
 def part_columns(part: PartTable) -> tuple[str, ...]:
     """All columns of a part, its entity's id first."""
     return ("parent_id", "position", *(f'"{column.name}"' for column in part.columns))
-
-
-def joined(one: int, other: int) -> int:
-    """Two digests as one, whatever their order; within the integers that a database keeps."""
-    return (one + other + (1 << 63)) % (1 << 64) - (1 << 63)

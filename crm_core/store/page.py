@@ -5,7 +5,7 @@ Every function takes a session and works for a whole page: one query or statemen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from crm_core.errors import StoreFault
 from crm_core.ids import CrmId, EntityType, ExternalId
 from crm_core.model.data import Values
 from crm_core.model.schema import Kind
-from crm_core.store.contents import content_columns, joined, part_columns
+from crm_core.store.contents import content_columns, part_columns
 from crm_core.store.layout import EntityTable, PartTable, table_of
 from crm_core.store.session import Row, Session, row_decoder, row_encoder
 
@@ -84,12 +84,16 @@ def bindings_of(session: Session, stream_id: int, external_ids: Sequence[str]) -
     return {row[0]: row for row in rows}
 
 
-def bindings_after(session: Session, stream_id: int, external_id: str, limit: int) -> list[Row]:
-    """The next bindings in the order of their external ids; those of records that are gone, too."""
-    return session.all(
-        f"SELECT {_BINDING_COLUMNS} FROM bindings WHERE stream_id = ? AND external_id > ? ORDER BY external_id LIMIT ?",
-        (stream_id, external_id, limit),
-    )
+def known_records(session: Session, stream_id: int, *, at_once: int = 5000) -> Iterator[list[Row]]:
+    """(external id, binding id, when it was deleted) of every record of a stream, a part at a time."""
+    last = ""
+    while rows := session.all(
+        "SELECT external_id, binding_id, deleted_at FROM bindings WHERE stream_id = ? AND external_id > ?"
+        " ORDER BY external_id LIMIT ?",
+        (stream_id, last, at_once),
+    ):
+        yield rows
+        last = rows[-1][0]
 
 
 def lock_bindings(session: Session, stream_id: int, external_ids: Sequence[str]) -> dict[str, Row]:
@@ -221,12 +225,12 @@ class EntityWriter:
 
     def _contents(self, rows: Sequence[tuple[CrmId, Values]], made: Sequence[Row]) -> dict[CrmId, int]:
         bare = made if self._content is None else [self._content(row) for row in made]
-        found = dict(self.session.digests_written(self.table.name, content_columns(self.table), bare))
+        found: dict[Any, int] = dict(self.session.digests_written(self.table.name, content_columns(self.table), bare))
         for part, encode in self._encode_parts:
             parts = _part_rows(part, encode, rows)
             for key, digest in self.session.digests_written(part.name, part_columns(part), parts) if parts else ():
-                found[key] = joined(found[key], digest)
-        return {CrmId(key): digest for key, digest in found.items()}
+                found[key] ^= digest
+        return found
 
     def update(self, rows: Sequence[tuple[CrmId, Values]], fields: Iterable[str]) -> None:
         """Overwrite these fields of existing entities."""
