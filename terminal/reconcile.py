@@ -228,7 +228,7 @@ def runs_table(runs: Sequence[Run]) -> Table:
 
 
 def drift_tables(drifts: Sequence[Drift]) -> list[Table]:
-    """A small table for each record: field, our value, theirs."""
+    """A small table for each record: field by field our value, and theirs below it."""
     from terminal.tables import Column, Table, printable
 
     longest = max((len(drift.field) for drift in drifts), default=0)
@@ -238,8 +238,15 @@ def drift_tables(drifts: Sequence[Drift]) -> list[Table]:
         first = same[0]
         ours = f" #{first.crm_id}" if first.crm_id is not None and not first.record.startswith("#") else ""
         state = f", {first.state}" if first.state != "open" else ""
-        rows = [[f"  {one.field}".ljust(longest + 2), _value(one.here), "≠", _value(one.there)] for one in same]
-        columns = (Column("field"), Column("here", folds=True), Column(""), Column("there", folds=True))
+        rows = [
+            row
+            for one in same
+            for row in (
+                [f"  {one.field}".ljust(longest + 2 if one.field else 1), "here", _value(one.here, one.field)],
+                ["", "there", _value(one.there, one.field)],
+            )
+        ]
+        columns = (Column("field"), Column("side"), Column("value", folds=True))
         title = f"{first.entity.value} {printable(first.record)}{ours}: {KINDS[first.kind]}{state}{_age(first)}"
         made.append(Table(title, columns, rows, has_header=False))
     return made
@@ -255,11 +262,13 @@ def _age(drift: Drift) -> str:
     return f", known for {seconds:.0f} seconds"
 
 
-def _value(text: str | None) -> str:
+def _value(text: str | None, field: str) -> str:
     from terminal.tables import plain
 
     value = _decoded(text)
-    return "nothing" if value is None else plain(value) or '""'
+    if value is None:
+        return "none" if field else "nothing"
+    return plain(value) or '""'
 
 
 def _decoded(text: str | None) -> Any:
