@@ -4,10 +4,10 @@ reading and comparing every value."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import cast
 
 from crm_core.ids import CrmId
-from crm_core.store.layout import EntityTable, PartTable
+from crm_core.store.layout import EntityTable
 from crm_core.store.session import Session
 
 
@@ -16,12 +16,7 @@ def contents_of(session: Session, table: EntityTable, crm_ids: Sequence[int]) ->
 
     Other content has another digest. Those that do not exist are left out.
     """
-    found: dict[Any, int] = dict(session.digests(table.name, content_columns(table), crm_ids))
-    for part in table.parts:
-        for key, digest in session.digests(part.name, part_columns(part), crm_ids):
-            if key in found:
-                found[key] ^= digest
-    return found
+    return cast("dict[CrmId, int]", dict(session.digests(table, crm_ids)))
 
 
 def note_contents(session: Session, stream_id: int, contents: Sequence[tuple[str, int]]) -> None:
@@ -30,13 +25,3 @@ def note_contents(session: Session, stream_id: int, contents: Sequence[tuple[str
         "UPDATE bindings SET content = ? WHERE stream_id = ? AND external_id = ?",
         [(content, stream_id, external_id) for external_id, content in contents],
     )
-
-
-def content_columns(table: EntityTable) -> tuple[str, ...]:
-    """The columns that make up the content of an entity, the id first."""
-    return ("id", *(f'"{column.name}"' for column in table.content))
-
-
-def part_columns(part: PartTable) -> tuple[str, ...]:
-    """All columns of a part, its entity's id first."""
-    return ("parent_id", "position", *(f'"{column.name}"' for column in part.columns))

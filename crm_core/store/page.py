@@ -17,7 +17,6 @@ from crm_core.errors import StoreFault
 from crm_core.ids import CrmId, EntityType, ExternalId
 from crm_core.model.data import Values
 from crm_core.model.schema import Kind
-from crm_core.store.contents import content_columns, part_columns
 from crm_core.store.layout import EntityTable, PartTable, table_of
 from crm_core.store.session import Row, Session, row_decoder, row_encoder
 
@@ -225,12 +224,13 @@ class EntityWriter:
 
     def _contents(self, rows: Sequence[tuple[CrmId, Values]], made: Sequence[Row]) -> dict[CrmId, int]:
         bare = made if self._content is None else [self._content(row) for row in made]
-        found: dict[Any, int] = dict(self.session.digests_written(self.table.name, content_columns(self.table), bare))
+        parts: list[dict[int, list[Row]]] = []
         for part, encode in self._encode_parts:
-            parts = _part_rows(part, encode, rows)
-            for key, digest in self.session.digests_written(part.name, part_columns(part), parts) if parts else ():
-                found[key] ^= digest
-        return found
+            by_parent: dict[int, list[Row]] = {}
+            for row in _part_rows(part, encode, rows):
+                by_parent.setdefault(row[0], []).append(row[1:])
+            parts.append(by_parent)
+        return dict(self.session.digests_written(self.table, bare, parts))  # type: ignore[arg-type]
 
     def update(self, rows: Sequence[tuple[CrmId, Values]], fields: Iterable[str]) -> None:
         """Overwrite these fields of existing entities."""
@@ -254,7 +254,8 @@ class EntityWriter:
                 continue
             made = _part_rows(part, encode, rows)
             if made:
-                self.session.insert(part.name, part_columns(part), made)
+                names = ("parent_id", "position", *(f'"{column.name}"' for column in part.columns))
+                self.session.insert(part.name, names, made)
 
     def remove(self, crm_ids: Sequence[CrmId]) -> None:
         """Take entities out, with their parts."""
