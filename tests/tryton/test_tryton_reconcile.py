@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -67,7 +66,13 @@ def test_what_was_altered_on_either_side_of_a_real_erp_is_found_and_repaired(off
         assert [session.run(statement) for statement in ALTERED] == [1] * len(ALTERED)
     with as_administrator(office) as admin:
         (product,) = ask(admin, "product.product", "search_read", [["code", "=", "TOO-002"]], 0, 1, None, ["template"])
-        ask(admin, "product.template", "write", [product["template"]], {"list_price": Decimal("123.45")})
+        ask(
+            admin,
+            "product.template",
+            "write",
+            [product["template"]],
+            {"list_price": {"__class__": "Decimal", "decimal": "123.45"}},
+        )
     reconcile(hub, "erp")
     told = {(drift.entity.value, drift.field, drift.kind) for drift in drifts(hub)}
     assert told >= {
