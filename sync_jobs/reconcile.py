@@ -73,6 +73,7 @@ class Reconciler:
     puller: Puller
     repairs: bool = False
     tallies: dict[EntityType, Tally] = field(default_factory=dict)
+    _renewed_at: datetime | None = None
 
     def reconcile(self, entity: EntityType) -> Tally:
         """Compare one stream from end to end. Raises what stops it; the differences found until then are kept."""
@@ -253,8 +254,9 @@ class Reconciler:
         tally.kinds.update(drift.kind for one in compared.differing for drift in one.drifts)
         stream.report.drift = tally.as_data()
         stream.report.decisions[Decision.UNCHANGED] += compared.agreeing
-        if not compared.agreed and not compared.differing and stream.report.pages % 10:
-            return  # nothing to keep; the lease is renewed now and then
+        is_due = self._renewed_at is None or puller.clock() - self._renewed_at > state.LEASE_DURATION / 8
+        if not compared.agreed and not compared.differing and not is_due:
+            return  # nothing to keep
         found = [
             NewDrift(one.external_id, one.crm_id, d.kind.value, d.field, as_json(d.here), as_json(d.there))
             for one in compared.differing
@@ -316,7 +318,8 @@ class Reconciler:
         puller = self.puller
         with puller.session.transaction():
             if puller.lease is not None:
-                puller.lease.renew(puller.session, puller.clock())
+                self._renewed_at = puller.clock()
+                puller.lease.renew(puller.session, self._renewed_at)
             yield
 
 

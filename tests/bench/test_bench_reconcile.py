@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,16 +45,19 @@ def test_a_round_finds_exactly_what_was_planted_and_ends_clean(bench: Bench, tmp
 
 
 def test_a_difference_that_was_not_planted_is_called_invented(bench: Bench, tmp_path: Path) -> None:
-    """The pages hold 30 differences, and the round expects 29: one too many must not pass."""
-    with pytest.raises(WrongResult, match="found: missed"):
-        replace(Round(bench, "sqlite", WORK, DIFFERENCES), differences=DIFFERENCES - 1).run(str(tmp_path / "s.sqlite"))
+    """The pages hold whole records that are new and gone; a round that expects none of those must not pass."""
+    fewer = Round(bench, "sqlite", WORK, len(HERE) + len(THERE))
+    with pytest.raises(WrongResult, match=r"found: missed \[\], invented \[\('missing_here'"):
+        fewer.run(str(tmp_path / "store.sqlite"))
 
 
 def test_the_ratios_have_their_targets() -> None:
     def taken(phase: str, *seconds: float) -> Series:
         return Series("hub", f"sqlite {phase}", 100, tuple(Sample(one, peak_rss_kb=102_400) for one in seconds))
 
-    series = {("sqlite", phase): taken(phase, one) for phase, one in zip(reconcile.PHASES, (2.0, 3.0, 9.0, 5.0), strict=True)}
+    series = {
+        ("sqlite", phase): taken(phase, one) for phase, one in zip(reconcile.PHASES, (2.0, 3.0, 9.0, 5.0), strict=True)
+    }
     found = {one.name: (one.value, str(one.target), one.is_met) for one in reconcile.figures(series, ["sqlite"])}
     assert found == {
         "sqlite: differences found / re-read": (1.5, "<= 2", True),
