@@ -33,6 +33,7 @@ from terminal.letters import dead_letters
 from terminal.mapping import mapping
 from terminal.outbox import outbox
 from terminal.push import push
+from terminal.reconcile import reconcile
 from terminal.scaffold import connector
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ main.add_command(keys)
 main.add_command(mapping)
 main.add_command(outbox)
 main.add_command(push)
+main.add_command(reconcile)
 
 
 # -- set-up -----------------------------------------------------------------------------------------------------------

@@ -28,7 +28,8 @@ from sync_jobs.report import Change
 from sync_jobs.seen import SeenBindings
 
 _CANCELLED = {EntityType.ORDER, EntityType.INVOICE}
-_DONE = {EntityType.ORDER: "done"}
+DONE = {EntityType.ORDER: "done"}
+"""Entities that can come to an end, with the status that says so."""
 
 FINISHED = "finished"
 """The mapping version of a binding whose record came to its end: what is kept of the record is older than that, so
@@ -54,17 +55,22 @@ def bury(
     alive = _alive(session, stream_id, external_ids)
     if not alive:
         return 0
-    status = _status_of_the_gone(writer.table)
+    status = status_of_the_gone(writer.table)
     if told is not None:
         _tell(session, writer, alive, Decision.DELETED, status, told)
-    crm_ids = [binding.crm_id for binding in alive]
+    lay_to_rest(writer, [binding.crm_id for binding in alive])
+    page_store.mark_deleted(session, stream_id, [binding.external_id for binding in alive], moment)
+    letter_store.settle(session, stream_id, [binding.external_id for binding in alive], moment)
+    return len(alive)
+
+
+def lay_to_rest(writer: EntityWriter, crm_ids: Sequence[CrmId]) -> None:
+    """Within a transaction: what becomes of entities whose records are gone."""
+    status = status_of_the_gone(writer.table)
     if status is None:
         writer.remove(crm_ids)
     else:
         writer.set_status(crm_ids, status)
-    page_store.mark_deleted(session, stream_id, [binding.external_id for binding in alive], moment)
-    letter_store.settle(session, stream_id, [binding.external_id for binding in alive], moment)
-    return len(alive)
 
 
 def finish(
@@ -77,7 +83,7 @@ def finish(
 ) -> tuple[list[int], int]:
     """Within a transaction: these records came to their end. Returns the bindings of those that are known, and how
     many of them were not known to have ended. Raises KeyError for an entity that has no such end."""
-    status = _DONE[writer.table.entity]
+    status = DONE[writer.table.entity]
     known = _alive(session, stream_id, external_ids)
     news = [binding for binding in known if binding.mapping != FINISHED]
     if news:
@@ -93,7 +99,7 @@ def _alive(session: Session, stream_id: int, external_ids: Sequence[str]) -> lis
     return [binding for binding in (page_store.Binding(*row) for row in rows.values()) if binding.deleted_at is None]
 
 
-def _status_of_the_gone(table: EntityTable) -> str | None:
+def status_of_the_gone(table: EntityTable) -> str | None:
     """None for an entity without a status: it is taken out."""
     if not table.has_status:
         return None
@@ -144,11 +150,11 @@ def sweep(
     for binding_id, external_id, status in session.stream(_statement_of_the_alive(writer.table), (stream_id,)):
         known += 1
         is_new = bindings_before is not None and binding_id >= bindings_before
-        if binding_id not in seen and not is_new and (status is None or status != _DONE[writer.table.entity]):
+        if binding_id not in seen and not is_new and (status is None or status != DONE[writer.table.entity]):
             missing.append(external_id)
     if policy is not None and breaks_deletion_guard(len(missing), known, policy):
         if told is not None:
-            status = _status_of_the_gone(writer.table)
+            status = status_of_the_gone(writer.table)
             for start in range(0, len(missing), _AT_ONCE):
                 gone_now = _alive(session, stream_id, missing[start : start + _AT_ONCE])
                 _tell(session, writer, gone_now, Decision.DELETED, status, told)
@@ -167,7 +173,7 @@ def sweep(
 
 def _statement_of_the_alive(table: EntityTable) -> str:
     """Bindings and, of entities that can come to an end, their statuses."""
-    if table.entity not in _DONE:
+    if table.entity not in DONE:
         return "SELECT binding_id, external_id, NULL FROM bindings WHERE stream_id = ? AND deleted_at IS NULL"
     return (
         'SELECT b.binding_id, b.external_id, e."status" FROM bindings b'  # noqa: S608 - our own table name

@@ -39,20 +39,24 @@ def pull(
     one has them again. Raises ConfigurationFault (also for an entity that is not the job's and for a run that cannot
     be approved), LeaseUnavailable, and what stops the connection, after the run is recorded.
     """
-    job = hub.settings.get_job(job_name)
-    connection = hub.settings.get_connection(job.connection)
-    offered = entities_of(job, connection)
-    for entity in entities or ():
-        if entity not in offered:
-            raise ConfigurationFault(f"job {job_name!r} does not pull {entity.value}; it pulls {', '.join(offered)}")
-    chosen = offered if entities is None else [entity for entity in offered if entity in entities]
+    chosen = chosen_entities(hub, job_name, entities)
 
     def work(puller: Puller) -> None:
         for entity in chosen:
             puller.pull(entity, full=full)
 
     kind = state.PULL_KINDS[full]
-    return _run(hub, job_name, kind, chosen, work, listener, is_rehearsal=is_rehearsal, approves=approves)
+    return run_job(hub, job_name, kind, chosen, work, listener, is_rehearsal=is_rehearsal, approves=approves)
+
+
+def chosen_entities(hub: Hub, job_name: str, entities: Sequence[EntityType] | None) -> list[EntityType]:
+    """These of a job's entities (None = all), in the order that they need. Raises ConfigurationFault for another."""
+    job = hub.settings.get_job(job_name)
+    offered = entities_of(job, hub.settings.get_connection(job.connection))
+    for entity in entities or ():
+        if entity not in offered:
+            raise ConfigurationFault(f"job {job_name!r} does not pull {entity.value}; it pulls {', '.join(offered)}")
+    return offered if entities is None else [entity for entity in offered if entity in entities]
 
 
 def replay(hub: Hub, job_name: str, *, listener: Listener | None = None, is_rehearsal: bool = False) -> RunReport:
@@ -64,7 +68,7 @@ def replay(hub: Hub, job_name: str, *, listener: Listener | None = None, is_rehe
         for entity in chosen:
             replay_payloads(puller, entity)
 
-    return _run(hub, job_name, "replay", chosen, work, listener, is_rehearsal=is_rehearsal)
+    return run_job(hub, job_name, "replay", chosen, work, listener, is_rehearsal=is_rehearsal)
 
 
 def replay_dead_letters(
@@ -88,7 +92,7 @@ def replay_dead_letters(
         def work(puller: Puller, mine: list[DeadLetter] = mine) -> None:
             replay_letters(puller, mine)
 
-        reports.append(_run(hub, job_name, "dead letters", chosen, work, listener))
+        reports.append(run_job(hub, job_name, "dead letters", chosen, work, listener))
     return reports
 
 
@@ -111,7 +115,7 @@ def _by_job(hub: Hub, connection: str, letters: list[DeadLetter]) -> list[tuple[
     return shares
 
 
-def _run(
+def run_job(
     hub: Hub,
     job_name: str,
     kind: str,
@@ -129,7 +133,7 @@ def _run(
         lease = state.take_lease(session, job.connection, hub.clock())
         try:
             if approves is not None:
-                _approve(session, hub, job_name, approves)
+                _approve(session, hub, job_name, kind, approves)
             run_id = state.start_run(session, job_name, job.connection, kind, hub.clock())
             report = RunReport(run_id, job_name, job.connection)
             failure: BaseException | None = None
@@ -163,7 +167,7 @@ def _run(
 
 def _finish(session: Session, hub: Hub, report: RunReport, failure: BaseException | None) -> None:
     if failure is None:
-        is_partial = report.total(Decision.DEAD) + report.total(Decision.DEFERRED) > 0
+        is_partial = report.total(Decision.DEAD) + report.total(Decision.DEFERRED) + report.unrepaired > 0
         report.status = "partial" if is_partial else "succeeded"
     elif isinstance(failure, MassChangeHeld | ErrorBudgetExceeded):
         report.status, report.error = "held", str(failure)
@@ -176,14 +180,17 @@ def _finish(session: Session, hub: Hub, report: RunReport, failure: BaseExceptio
         state.finish_run(session, report.run_id, report.status, hub.clock(), report.as_data(), report.error)
 
 
-def _approve(session: Session, hub: Hub, job_name: str, run_id: int) -> None:
+def _approve(session: Session, hub: Hub, job_name: str, kind: str, run_id: int) -> None:
     """Note that a person lets this run go on. Raises ConfigurationFault when it is not the one that is held."""
-    held = state.find_held_pull(session, job_name)
+    kinds = state.PULL_KINDS if kind in state.PULL_KINDS else (kind,)
+    held = state.find_held_pull(session, job_name, kinds)
     if held is None:
-        raise ConfigurationFault(f"no pull of job {job_name!r} is held: there is nothing to approve in run {run_id}")
+        raise ConfigurationFault(
+            f"no {kinds[0]} of job {job_name!r} is held: there is nothing to approve in run {run_id}"
+        )
     if held.id != run_id:
         raise ConfigurationFault(
-            f"run {run_id} is not the pull of job {job_name!r} that is held: that is run {held.id}"
+            f"run {run_id} is not the {kinds[0]} of job {job_name!r} that is held: that is run {held.id}"
             f" ({held.error}); approve {held.id} when that is right"
         )
     state.approve_run(session, run_id, hub.clock())

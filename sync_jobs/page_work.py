@@ -52,6 +52,7 @@ class PageMapper:
         self.table: EntityTable = table_of(self.entity)
         names = list(schema_of(self.entity).fields)
         self.owned_positions = [names.index(name) for name in mapping.owned]
+        self.left_alone = [place for place in range(len(names)) if place not in self.owned_positions]
         self._guarded = [names.index(n) for n, spec in schema_of(self.entity).fields.items() if spec.is_guarded]
         self._has_moment = any(column.name == "as_of" for column in self.table.columns)
         self.moment_position = names.index("as_of") if self._has_moment else -1

@@ -89,7 +89,7 @@ class Puller:
 
     def pull(self, entity: EntityType, *, full: bool = False) -> EntityReport:
         """Read a stream from its checkpoint to its end. Raises what stops it; everything stored until then stays."""
-        stream = self._state(entity)
+        stream = self.stream_of(entity)
         checkpoint = state.find_checkpoint(self.session, stream.stream_id)
         spec = stream.pulled.spec
         # A sweep that was held is done when a person has approved it. Else it is refused, and everything is read again:
@@ -130,7 +130,7 @@ class Puller:
     @contextmanager
     def watched(self, entity: EntityType) -> Iterator[Callable[[], None]]:
         """Work on one stream whose time is taken and whose listener is told; call what it gives after each page."""
-        report = self._state(entity).report
+        report = self.stream_of(entity).report
         before, started = report.seconds, time.perf_counter()
 
         def stored() -> None:
@@ -228,7 +228,7 @@ class Puller:
         that a fingerprint that is known does not mean that there is nothing to do. asked_at: by our clock, when the
         source was asked for them; None for what is kept here.
         """
-        stream = self._state(entity)
+        stream = self.stream_of(entity)
         stream.report.read += len(records)
         if fingerprints is None:
             fingerprints = [fingerprint_for(entity)(record.payload) for record in records]
@@ -241,7 +241,7 @@ class Puller:
     def look_again(self, entity: EntityType) -> None:
         """Forget what other processes may have changed since the last records were taken."""
         self._references = References(self.session, self.connection)
-        stream = self._state(entity)
+        stream = self.stream_of(entity)
         stream.mapper.references = self._references
         stream.set_aside = letter_store.set_aside_ids(self.session, stream.stream_id)
         stream.own.forget()
@@ -352,7 +352,8 @@ class Puller:
 
     # -- state --------------------------------------------------------------------------------------------------------
 
-    def _state(self, entity: EntityType) -> StreamRun:
+    def stream_of(self, entity: EntityType) -> StreamRun:
+        """What this run holds of a stream."""
         if entity not in self._states:
             pulled = self.streams[entity]
             stream_id = state.stream_id_of(self.session, self.connection, entity)

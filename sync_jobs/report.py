@@ -23,6 +23,8 @@ class EntityReport:
     seconds: float = 0.0
     decisions: Counter[Decision] = field(default_factory=Counter)
     swung: int = 0
+    drift: dict[str, int] = field(default_factory=dict)
+    """What a reconcile found: records that differ, of these repaired, and differences by their kind."""
 
     @property
     def records_per_second(self) -> float:
@@ -39,6 +41,7 @@ class EntityReport:
             "seconds": round(self.seconds, 3),
             "records_per_second": round(self.records_per_second),
             **{decision.value: self.decisions[decision] for decision in Decision},
+            **self.drift,
         }
 
 
@@ -52,6 +55,11 @@ class RunReport:
     status: str = "running"
     error: str | None = None
     entities: dict[EntityType, EntityReport] = field(default_factory=dict)
+
+    @property
+    def unrepaired(self) -> int:
+        """Records that a reconcile found to differ and that nothing was done about."""
+        return sum(one.drift.get("differing", 0) - one.drift.get("repaired", 0) for one in self.entities.values())
 
     def total(self, decision: Decision) -> int:
         """How many records of the whole run ended so."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -104,14 +104,15 @@ class StreamRun:
         session, stream_id, now = self.session, self.stream_id, self.clock()
         writes = work.arrivals
         payload_page = self.ids.take("payload_pages", 1) if writes else 0
-        bindings = self._bindings(writes, payload_page)
+        binding_ids = self._binding_ids(writes)
         body = page_store.pack_payloads([arrival.record.payload for arrival in writes])
-        met = [row[1] for row in work.unchanged] + [b.binding_id for b in bindings] + work.known_failures
+        met = [row[1] for row in work.unchanged] + binding_ids + work.known_failures
         with session.transaction():
             if self.lease is not None:
                 self.lease.renew(session, now)
             self._check_still_so(work)
-            self._write_entities(writes)
+            contents = self._write_entities(writes, work)
+            bindings = self._bindings(writes, binding_ids, payload_page, contents)
             if self.own.elsewhere:
                 known = [a for a in writes if a.changed and a.decision in (Decision.UPDATED, Decision.LINKED)]
                 self.own.relay([(a.crm_id, a.values, a.changed) for a in known if a.crm_id is not None], now)
@@ -173,14 +174,19 @@ class StreamRun:
         """Who hears of every single change, if anybody does."""
         return self.listener.changed if self.listener.wants_changes else None
 
-    def _bindings(self, writes: Sequence[Arrival], payload_page: int) -> list[Binding]:
-        version = self.pulled.mapping.version
+    def _binding_ids(self, writes: Sequence[Arrival]) -> list[int]:
         strangers = sum(arrival.binding is None for arrival in writes)
         fresh_ids = itertools.count(self.ids.take("bindings", strangers) if strangers else 0)
+        return [next(fresh_ids) if a.binding is None else a.binding.binding_id for a in writes]
+
+    def _bindings(
+        self, writes: Sequence[Arrival], ids: Sequence[int], payload_page: int, contents: Mapping[CrmId, int]
+    ) -> list[Binding]:
+        version = self.pulled.mapping.version
         return [
             Binding(
                 arrival.record.external_id,
-                next(fresh_ids) if arrival.binding is None else arrival.binding.binding_id,
+                binding_id,
                 arrival.crm_id,  # type: ignore[arg-type]  # every write has one
                 arrival.fingerprint,
                 HELD_BACK if arrival.is_held_back else version,
@@ -188,19 +194,34 @@ class StreamRun:
                 payload_page,
                 index,
                 None,
+                contents.get(arrival.crm_id),  # type: ignore[arg-type]
             )
-            for index, arrival in enumerate(writes)
+            for index, (arrival, binding_id) in enumerate(zip(writes, ids, strict=True))
         ]
 
-    def _write_entities(self, writes: Sequence[Arrival]) -> None:
+    def _write_entities(self, writes: Sequence[Arrival], work: PageWork) -> dict[CrmId, int]:
+        """Returns what tells the content of those that are now all that the mapping makes of their records."""
         created = [(a.crm_id, a.values) for a in writes if a.decision is Decision.CREATED and a.crm_id is not None]
-        if created:
-            self.writer.insert(created)
+        back = [a.crm_id for a in writes if a.decision is Decision.CREATED and a.binding is not None and a.crm_id]
+        if back:
+            self.writer.remove(back)  # whoever took the entity out may have left its parts
+        contents = self.writer.insert(created) if created else {}
         overwritten = [a for a in writes if a.decision in (Decision.UPDATED, Decision.LINKED) and a.changed]
         if overwritten:
             names = list(schema_of(self.pulled.entity).fields)
             touched = {names[position] for arrival in overwritten for position in arrival.changed}
             self.writer.update([(a.crm_id, a.values) for a in overwritten if a.crm_id is not None], touched)
+        whole = [
+            (a.crm_id, a.values)
+            for a in writes
+            if a.crm_id is not None and a.decision is not Decision.CREATED and self._is_whole(a, work)
+        ]
+        return contents | self.writer.contents_written(whole) if whole else contents
+
+    def _is_whole(self, arrival: Arrival, work: PageWork) -> bool:
+        """Whether a known entity now has every value that the mapping gives, those that a pull leaves alone, too."""
+        old = work.old_values.get(arrival.crm_id)  # type: ignore[arg-type]
+        return old is not None and all(old[place] == arrival.values[place] for place in self.mapper.left_alone)
 
     def _set_aside(self, work: PageWork, writes: Sequence[Arrival]) -> set[str]:
         """Letters and waiting records; returns the ids of those that a person has discarded already."""

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crm_core.model.schema import FieldSpec, Kind, schema_of
-from crm_core.store.state import PULL_KINDS, PUSH_KIND
+from crm_core.model.differences import Difference, laid_open
+from crm_core.model.schema import Kind, schema_of
+from crm_core.store.state import PULL_KINDS, PUSH_KIND, REPAIR_KIND
 from sync_jobs.decisions import Decision
 from terminal.frame import EXIT_PARTIAL, emit
 from terminal.tables import STATUS_STYLES, Column, Table, moment, plain, printable, seconds, show
@@ -22,49 +23,16 @@ if TYPE_CHECKING:
 # -- changes ----------------------------------------------------------------------------------------------------------
 
 
-def change_rows(change: Change) -> list[tuple[str, Any, Any]]:
+def change_rows(change: Change) -> list[Difference]:
     """(field, before, after) with parts and documents laid open: only what differs, `lines[2].quantity`."""
     fields = schema_of(change.entity).fields
-    rows: list[tuple[str, Any, Any]] = []
+    rows: list[Difference] = []
     for name, (old, new) in change.fields.items():
-        spec = fields[name]
-        if spec.kind is Kind.PARTS:
-            rows += _part_rows(spec, old or (), new or ())
-        elif spec.kind is Kind.DOCUMENT:
-            before, after = old or {}, new or {}
-            rows += [
-                (f"{name}.{key}", before.get(key), after.get(key))
-                for key in dict.fromkeys([*before, *after])
-                if before.get(key) != after.get(key)
-            ]
-        elif spec.kind is Kind.REFERENCE:
+        if fields[name].kind is Kind.REFERENCE:
             rows.append((name, _crm_id(old), _crm_id(new)))
         else:
-            rows.append((name, old, new))
+            rows += laid_open(fields[name], old, new)
     return rows
-
-
-def _part_rows(spec: FieldSpec, old: Sequence[Any], new: Sequence[Any]) -> list[tuple[str, Any, Any]]:
-    assert spec.parts is not None
-    names = list(spec.parts.fields)
-    rows: list[tuple[str, Any, Any]] = []
-    for index in range(max(len(old), len(new))):
-        place = f"{spec.name}[{index}]"
-        if index >= len(old):
-            rows.append((place, None, _told(names, new[index])))
-        elif index >= len(new):
-            rows.append((place, _told(names, old[index]), None))
-        else:
-            rows += [
-                (f"{place}.{name}", before, after)
-                for name, before, after in zip(names, old[index], new[index], strict=True)
-                if before != after
-            ]
-    return rows
-
-
-def _told(names: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
-    return {name: value for name, value in zip(names, values, strict=True) if value not in (None, False)}
 
 
 def _crm_id(value: Any) -> str | None:
@@ -198,10 +166,11 @@ def _left_by(run: Run) -> list[str]:
 
 def approvable(runs: Sequence[Run]) -> set[int]:
     """Of runs, the newest first: those that a person can let go on, as `state.find_held_pull` finds them."""
-    newest: dict[str, Run] = {}
+    newest: dict[tuple[str, str], Run] = {}
     for run in runs:
-        if run.kind in PULL_KINDS and run.status in ("held", "succeeded", "partial"):
-            newest.setdefault(run.job, run)
+        kind = PULL_KINDS[0] if run.kind in PULL_KINDS else run.kind
+        if kind in (PULL_KINDS[0], REPAIR_KIND) and run.status in ("held", "succeeded", "partial"):
+            newest.setdefault((run.job, kind), run)
     return {run.id for run in newest.values() if run.status == "held"}
 
 
@@ -227,7 +196,8 @@ def _entities(run: Run) -> Mapping[str, Mapping[str, Any]]:
 
 def approval(run: Run) -> str:
     """The command that lets a held run's job go on."""
-    return f"counterfoil pull {run.job} --approve {run.id}"
+    command = f"reconcile {run.job} --repair" if run.kind == REPAIR_KIND else f"pull {run.job}"
+    return f"counterfoil {command} --approve {run.id}"
 
 
 def run_counts(run: Run) -> dict[str, int]:

@@ -43,6 +43,11 @@ class EntityTable:
     parts: tuple[PartTable, ...]
 
     @property
+    def content(self) -> tuple[Column, ...]:
+        """The columns that say what an entity is; when it was true last is no part of that."""
+        return tuple(column for column in self.columns if column.name != "as_of")
+
+    @property
     def has_status(self) -> bool:
         """Whether a vanished record becomes inactive (or cancelled) instead of being removed."""
         return any(column.name == "status" for column in self.columns)

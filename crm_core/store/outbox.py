@@ -152,12 +152,13 @@ def crm_ids_of_references(session: Session, entity: EntityType, references: Sequ
 # -- adding -----------------------------------------------------------------------------------------------------------
 
 
-def add_intent(session: Session, new: NewIntent, moment: datetime) -> int | None:
+def add_intent(session: Session, new: NewIntent, moment: datetime, *, once_more: bool = False) -> int | None:
     """Within the transaction of the CRM change: queue what the change means for a back office.
 
     Returns the intent's id; None when there is nothing to send: the same content is on its way or there already, or
     something is cancelled that never went out. A newer content replaces what is queued or rejected of the same record,
-    so that a record has at most one intent that waits.
+    so that a record has at most one intent that waits. once_more: what was confirmed is no longer so over there, so
+    that the same content goes out again.
     """
     content = encode_content(dict(new.content))
     digest = content_hash(new.content, cancels=new.cancels)
@@ -166,8 +167,10 @@ def add_intent(session: Session, new: NewIntent, moment: datetime) -> int | None
         " WHERE connection = ? AND entity = ? AND crm_id = ? ORDER BY id DESC",
         (new.connection, new.entity.value, new.crm_id),
     )
-    if known and IntentState(known[0][1]) is not IntentState.CANCELLED and bytes(known[0][2]) == digest:
-        return None
+    if known and bytes(known[0][2]) == digest:
+        state = IntentState(known[0][1])
+        if state is not IntentState.CANCELLED and not (once_more and state is IntentState.CONFIRMED):
+            return None
     replaced = _supersede(session, new, moment)
     is_there = (
         any(IntentState(state) is not IntentState.CANCELLED for id_, state, *_ in known if id_ not in replaced)

@@ -5,8 +5,9 @@ Every function takes a session and works for a whole page: one query or statemen
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,7 +17,7 @@ from crm_core.errors import StoreFault
 from crm_core.ids import CrmId, EntityType, ExternalId
 from crm_core.model.data import Values
 from crm_core.model.schema import Kind
-from crm_core.store.layout import EntityTable, table_of
+from crm_core.store.layout import EntityTable, PartTable, table_of
 from crm_core.store.session import Row, Session, row_decoder, row_encoder
 
 
@@ -32,6 +33,9 @@ class Binding(NamedTuple):
     payload_page: int | None
     payload_index: int | None
     deleted_at: Any
+    content: int | None = None
+    """What told the entity's content (`contents_of`) when it was certain that all of it is what the mapping makes of
+    the payload; None: that is not known."""
 
     @property
     def state(self) -> tuple[Any, ...]:
@@ -77,6 +81,18 @@ def bindings_of(session: Session, stream_id: int, external_ids: Sequence[str]) -
         f"SELECT {_BINDING_COLUMNS} FROM bindings WHERE stream_id = ? AND {condition}", (stream_id, keys)
     )
     return {row[0]: row for row in rows}
+
+
+def known_records(session: Session, stream_id: int, *, at_once: int = 5000) -> Iterator[list[Row]]:
+    """(external id, binding id, when it was deleted) of every record of a stream, a part at a time."""
+    last = ""
+    while rows := session.all(
+        "SELECT external_id, binding_id, deleted_at FROM bindings WHERE stream_id = ? AND external_id > ?"
+        " ORDER BY external_id LIMIT ?",
+        (stream_id, last, at_once),
+    ):
+        yield rows
+        last = rows[-1][0]
 
 
 def lock_bindings(session: Session, stream_id: int, external_ids: Sequence[str]) -> dict[str, Row]:
@@ -191,12 +207,30 @@ class EntityWriter:
         self._encode = row_encoder(session, self.table.columns)
         self._encode_parts = [(part, row_encoder(session, part.columns)) for part in self.table.parts]
         self._names = tuple(f'"{name}"' for name in ("id", *(column.name for column in self.table.columns)))
+        kept = [0, *(place for place, column in enumerate(self.table.columns, 1) if column.name != "as_of")]
+        self._content: Callable[[Row], Row] | None = itemgetter(*kept) if len(kept) < len(self._names) else None
 
-    def insert(self, rows: Sequence[tuple[CrmId, Values]]) -> None:
-        """New entities with their ids."""
+    def insert(self, rows: Sequence[tuple[CrmId, Values]]) -> dict[CrmId, int]:
+        """New entities with their ids. Returns what tells their content."""
         encode = self._encode
-        self.session.insert(self.table.name, self._names, [encode(crm_id, values) for crm_id, values in rows])
+        made = [encode(crm_id, values) for crm_id, values in rows]
+        self.session.insert(self.table.name, self._names, made)
         self._insert_parts(rows, {part.field for part in self.table.parts})
+        return self._contents(rows, made)
+
+    def contents_written(self, rows: Sequence[tuple[CrmId, Values]]) -> dict[CrmId, int]:
+        """Within a transaction: what tells the content of entities that now have exactly these values."""
+        return self._contents(rows, [self._encode(crm_id, values) for crm_id, values in rows])
+
+    def _contents(self, rows: Sequence[tuple[CrmId, Values]], made: Sequence[Row]) -> dict[CrmId, int]:
+        bare = made if self._content is None else [self._content(row) for row in made]
+        parts: list[dict[int, list[Row]]] = []
+        for part, encode in self._encode_parts:
+            by_parent: dict[int, list[Row]] = {}
+            for row in _part_rows(part, encode, rows):
+                by_parent.setdefault(row[0], []).append(row[1:])
+            parts.append(by_parent)
+        return dict(self.session.digests_written(self.table, bare, parts))  # type: ignore[arg-type]
 
     def update(self, rows: Sequence[tuple[CrmId, Values]], fields: Iterable[str]) -> None:
         """Overwrite these fields of existing entities."""
@@ -218,11 +252,7 @@ class EntityWriter:
         for part, encode in self._encode_parts:
             if part.field not in fields:
                 continue
-            made = [
-                (crm_id, place, *encode(0, item)[1:])
-                for crm_id, values in rows
-                for place, item in enumerate(values[part.position])
-            ]
+            made = _part_rows(part, encode, rows)
             if made:
                 names = ("parent_id", "position", *(f'"{column.name}"' for column in part.columns))
                 self.session.insert(part.name, names, made)
@@ -245,6 +275,16 @@ class EntityWriter:
         condition, keys = self.session.where_in("id", crm_ids)
         at = stamp(self.session, moment)
         self.session.run(f'UPDATE {self.table.name} SET "as_of" = ? WHERE {condition} AND "as_of" < ?', (at, keys, at))
+
+
+def _part_rows(
+    part: PartTable, encode: Callable[[int, Sequence[Any]], Row], rows: Sequence[tuple[CrmId, Values]]
+) -> list[Row]:
+    return [
+        (crm_id, place, *encode(0, item)[1:])
+        for crm_id, values in rows
+        for place, item in enumerate(values[part.position])
+    ]
 
 
 def entity_values(session: Session, table: EntityTable, crm_ids: Sequence[int]) -> dict[CrmId, Values]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -14,6 +14,7 @@ from psycopg.types.json import set_json_loads
 
 from crm_core.errors import RowTaken, StoreFault
 from crm_core.model.schema import Kind
+from crm_core.store.layout import EntityTable
 from crm_core.store.session import Row
 
 LOCK_SECONDS = 30
@@ -113,6 +114,24 @@ class PostgresSession:
             return f"{column} = ANY(?)", []
         cast = "::bigint" if isinstance(keys[0], int) else ""
         return f"{column} = ANY(ARRAY(SELECT jsonb_array_elements_text(?::jsonb){cast}))", write_json(keys)
+
+    def digests(self, table: EntityTable, crm_ids: Sequence[int]) -> list[tuple[int, int]]:
+        columns = ", ".join(("e.id", *(f'e."{column.name}"' for column in table.content)))
+        parts = "".join(
+            f", ARRAY(SELECT hash_record_extended(p, 0) FROM {part.name} p"
+            " WHERE p.parent_id = e.id ORDER BY p.position)"
+            for part in table.parts
+        )
+        condition, parameter = self.where_in("e.id", crm_ids)
+        return self.all(
+            f"SELECT e.id, hash_record_extended(ROW({columns}{parts}), 0) FROM {table.name} e WHERE {condition}",
+            (parameter,),
+        )
+
+    def digests_written(
+        self, table: EntityTable, rows: Sequence[Row], parts: Sequence[Mapping[int, Sequence[Row]]]
+    ) -> list[tuple[int, int]]:
+        return self.digests(table, [row[0] for row in rows])
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ live in their own file. Statements use `?`; values are what the driver of that d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, datetime
 from decimal import Decimal
@@ -15,7 +15,7 @@ from types import CodeType
 from typing import Any, Protocol
 
 from crm_core.model.schema import Kind
-from crm_core.store.layout import Column
+from crm_core.store.layout import Column, EntityTable
 
 Row = tuple[Any, ...]
 
@@ -57,6 +57,17 @@ class Session(Protocol):
 
     def where_in(self, column: str, keys: Sequence[Any]) -> tuple[str, Any]:
         """A condition and its one parameter: the column is one of the keys."""
+
+    def digests(self, table: EntityTable, crm_ids: Sequence[int]) -> list[tuple[int, int]]:
+        """(id, 64-bit digest of the content) of these entities, their parts included and `as_of` left out."""
+
+    def digests_written(
+        self, table: EntityTable, rows: Sequence[Row], parts: Sequence[Mapping[int, Sequence[Row]]]
+    ) -> list[tuple[int, int]]:
+        """The same of entities just written in this transaction.
+
+        rows: `(id, *content columns)` as they were bound. parts: for each part table id -> `(position, *columns)`.
+        """
 
     def transaction(self) -> AbstractContextManager[None]:
         """Write access from here on; commits at the end, rolls back on any error."""

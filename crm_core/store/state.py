@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,6 +20,9 @@ from crm_core.store.session import Row, Session
 
 PULL_KINDS = ("pull", "full pull")
 """The kinds of run that read the back office; the others take in again what is kept."""
+REPAIR_KIND = "repair"
+RECONCILE_KINDS = ("reconcile", REPAIR_KIND)
+"""The kinds of run that compare both sides; a repair also does something about what differs."""
 PUSH_KIND = "push"
 """The kind of run that writes to it; any number of them may run at once, and beside a pull."""
 
@@ -219,15 +222,16 @@ def approve_run(session: Session, run_id: int, moment: datetime) -> bool:
         )
 
 
-def find_held_pull(session: Session, job: str) -> Run | None:
+def find_held_pull(session: Session, job: str, kinds: Sequence[str] = PULL_KINDS) -> Run | None:
     """The newest held pull of a job that no finished pull has followed: the one that a person may approve.
 
-    Other kinds of run (replays) in between change nothing, nor do pulls that failed or were interrupted.
+    Other kinds of run (replays) in between change nothing, nor do pulls that failed or were interrupted. kinds: the
+    same for runs of other kinds.
     """
     rows = session.all(
-        f"SELECT {_RUN_COLUMNS} FROM runs WHERE job = ? AND kind IN (?, ?)"
+        f"SELECT {_RUN_COLUMNS} FROM runs WHERE job = ? AND kind IN ({', '.join('?' * len(kinds))})"
         " AND status IN ('held', 'succeeded', 'partial') ORDER BY id DESC LIMIT 1",
-        (job, *PULL_KINDS),
+        (job, *kinds),
     )
     found = [_run(session, row) for row in rows]
     return found[0] if found and found[0].status == "held" else None

@@ -108,6 +108,7 @@ bindings = Table(
     Column("payload_page", BigInteger),
     Column("payload_index", Integer),
     Column("deleted_at", Instant()),
+    Column("content", BigInteger, comment="digest of the entity when it was certainly what the mapping makes of it"),
     Index("ix_bindings_crm_id", "stream_id", "crm_id"),
     sqlite_with_rowid=False,
 )
@@ -161,6 +162,26 @@ runs = Table(
     Column("owner", Text, comment="the process that runs it"),
     CheckConstraint("status IN ('running', 'succeeded', 'partial', 'held', 'failed', 'interrupted')", name="ck_status"),
     Index("ix_runs_job", "job", "started_at"),
+)
+
+drifts = Table(
+    "drifts",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=False),
+    Column("stream_id", Integer, nullable=False),
+    Column("record", Text, nullable=False, comment="external id; `#` and our id of what is not bound"),
+    Column("crm_id", BigInteger),
+    Column("kind", Text, nullable=False),
+    Column("field", Text, nullable=False, comment="empty: the whole record"),
+    Column("here", Text, comment="JSON"),
+    Column("there", Text, comment="JSON"),
+    Column("state", Text, nullable=False),
+    Column("first_seen_at", Instant(), nullable=False),
+    Column("last_seen_at", Instant(), nullable=False),
+    Column("closed_at", Instant()),
+    Column("run_id", BigInteger, nullable=False, comment="that saw it last"),
+    CheckConstraint("state IN ('open', 'repaired', 'gone')", name="ck_drift_state"),
+    Index("ix_drifts_record", "stream_id", "state", "record"),
 )
 
 dead_letters = Table(

@@ -14,6 +14,7 @@ from crm_core.model.schema import schema_of
 from crm_core.store import letters as letter_store
 from crm_core.store import state
 from crm_core.store.database import Database
+from crm_core.store.drifts import Drift, list_drifts
 from crm_core.store.layout import table_of
 from crm_core.store.page import entity_values
 from crm_core.store.session import Session
@@ -21,6 +22,7 @@ from mappings.compiler import compile_mapping
 from mappings.documents import load_document
 from sync_jobs.decisions import Decision, PullPolicy
 from sync_jobs.pull import Puller
+from sync_jobs.reconcile import Reconciler
 from sync_jobs.report import EntityReport, Listener, RunReport, SilentListener
 from sync_jobs.stream_run import PulledStream
 from tests.support.memory_source import MemorySource
@@ -113,7 +115,11 @@ DOCUMENTS: dict[EntityType, str] = {
 }
 
 SHAPES: dict[EntityType, Shape] = {
-    EntityType.PRODUCT: dict.fromkeys(("id", "code", "name", "barcode", "price", "active", "group"), "any"),
+    EntityType.PRODUCT: {
+        **dict.fromkeys(("id", "code", "name", "barcode", "price", "active", "group"), "any"),
+        **dict.fromkeys(("lead", "taxed", "since", "seen", "colour"), "any"),
+        "units": [dict.fromkeys(("unit", "n"), "any")],
+    },
     EntityType.ACCOUNT: dict.fromkeys(("id", "code", "name", "tax", "email", "parent", "list"), "any"),
     EntityType.PRICE_LIST: dict.fromkeys(("id", "code", "name", "currency"), "any"),
     EntityType.PRICE: dict.fromkeys(("id", "list", "product", "currency", "amount", "quantity"), "any"),
@@ -199,6 +205,25 @@ class Workbench:
             finally:
                 puller.lease.release(puller.session, self.clock())
             return puller.report
+
+    def reconcile(
+        self, *entities: EntityType, repairs: bool = False, is_approved: bool = False, outgoing: Any = None
+    ) -> Reconciler:
+        """Compare, and repair when it is to; the tallies are by entity."""
+        with self.puller(is_approved=is_approved) as puller:
+            puller.outgoing = outgoing or {}
+            reconciler = Reconciler(puller, repairs=repairs)
+            try:
+                for entity in entities or [e for e in EntityType if e in self.sources]:
+                    reconciler.reconcile(entity)
+            finally:
+                assert puller.lease is not None
+                puller.lease.release(puller.session, self.clock())
+            return reconciler
+
+    def drifts(self, **conditions: Any) -> list[Drift]:
+        with self.session() as session:
+            return list_drifts(session, self.connection, limit=10_000, **conditions)
 
     def entities(self, entity: EntityType) -> list[dict[str, Any]]:
         """Everything that the store has of an entity, by code or id."""
