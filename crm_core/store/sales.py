@@ -23,7 +23,6 @@ from crm_core.store.page import entity_values, get_moment, quoted, stamp, unstam
 from crm_core.store.session import Row, Session, row_decoder
 from crm_core.store.state import allocate_ids
 
-
 _decoders: dict[tuple[type[Session], EntityType], Callable[[Row], Row]] = {}
 """Made once for each kind of database: making one takes longer than an answer's queries."""
 
