@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,7 +23,10 @@ PULL_KINDS = ("pull", "full pull")
 PUSH_KIND = "push"
 """The kind of run that writes to it; any number of them may run at once, and beside a pull."""
 
-LEASE_DURATION = timedelta(seconds=120)
+LEASE_DURATION = timedelta(seconds=20)
+"""How long the world waits for a process that is silent. One that is alive renews its lease every few seconds, whatever
+a page takes (`sync_jobs/leases.py`), so that this is longer than a machine is ever busy with something else.
+"""
 
 _held: set[tuple[str, int]] = set()
 """The leases (name, token) that this process has not given back; its threads may run different jobs."""
@@ -305,6 +308,10 @@ class Lease:
             raise LeaseUnavailable(
                 f"connection {self.name!r}: another process has taken over; this page was not stored"
             )
+
+    def renewed_at(self, clock: Callable[[], datetime]) -> Callable[[Session], None]:
+        """A function that renews it as of now."""
+        return lambda session: self.renew(session, clock())
 
     def release(self, session: Session, moment: datetime) -> None:
         """Let the next one in at once, whatever our clock does until then, and even when the database fails now."""
