@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from threading import Lock
 
 from connectors.ports import Connector
 from connectors.registry import get_connector
 from crm_core.clock import Clock, system_clock
 from crm_core.errors import ConfigurationFault, did_you_mean
-from crm_core.ids import EntityType
+from crm_core.ids import ConnectionName, EntityType
+from crm_core.store.call_budgets import SharedBudget
 from crm_core.store.database import Database
 from crm_core.store.jobs import list_definitions
 from crm_core.store.session import Session
 from sync_jobs.jobs.definitions import JobSettings, Lane, job_settings
 from sync_jobs.mappings_in_force import mapping_of
-from sync_jobs.settings import ConnectionSettings, Settings, load_settings, open_connector
+from sync_jobs.settings import ConnectionSettings, Meters, Settings, load_settings, open_connector
 from sync_jobs.stream_run import PulledStream
 
 
@@ -28,6 +31,23 @@ class Hub:
     settings: Settings
     database: Database
     clock: Clock = system_clock
+
+    @property
+    def meters(self) -> Meters | None:
+        """Rate budgets that hold across processes: on PostgreSQL. None: each process keeps to the budget by itself."""
+        return None if self.database.is_sqlite else partial(_shared_meter, self.database)
+
+
+_meters: dict[tuple[Database, ConnectionName, int], SharedBudget] = {}
+_meters_lock = Lock()
+
+
+def _shared_meter(database: Database, connection: ConnectionName, calls_per_minute: int) -> SharedBudget:
+    with _meters_lock:
+        key = (database, connection, calls_per_minute)
+        if key not in _meters:
+            _meters[key] = SharedBudget(*key)
+        return _meters[key]
 
 
 def open_hub(file: Path, clock: Clock = system_clock, *, skips_faulty_jobs: bool = False) -> Hub:
@@ -84,7 +104,7 @@ def connected(
     """An open connector with the streams of a job, mapped and ready. Mappings are checked before anything is called."""
     connection = hub.settings.get_connection(job.connection)
     mappings = {entity: mapping_of(connection, entity) for entity in entities}
-    with open_connector(connection) as connector:
+    with open_connector(connection, meters=hub.meters) as connector:
         specs = connector.manifest.streams
         yield (
             connector,

@@ -67,7 +67,7 @@ def push(
                 session,
                 name,
                 outgoing,
-                lambda: _opened(settings),
+                lambda: _opened(hub, settings),
                 hub.clock,
                 listener or SilentPushListener(),
                 report,
@@ -86,15 +86,15 @@ def push(
     return report
 
 
-def _opened(settings: ConnectionSettings) -> Any:
+def _opened(hub: Hub, settings: ConnectionSettings) -> Any:
     """A connector for one thread; it shares the connection's rate budget with the others."""
     budget = settings.options.get("calls_per_minute")
-    if isinstance(budget, int):
+    if isinstance(budget, int) and hub.meters is None:
         share = max(1, budget // _workers(settings))
         settings = ConnectionSettings(
             settings.name, settings.connector, {**settings.options, "calls_per_minute": share}, settings.mappings
         )
-    return open_connector(settings)
+    return open_connector(settings, meters=hub.meters)
 
 
 def _workers(settings: ConnectionSettings) -> int:
@@ -156,7 +156,7 @@ def rehearse_push(hub: Hub, connection: str, *, limit: int = 50) -> list[PushCha
         step.intent.id: PushChange(step.intent, step.intent.action, error=step.message or step.cause)
         for step in done.steps
     }
-    with _opened(settings) as connector:
+    with _opened(hub, settings) as connector:
         for prepared in done.ready:
             changes[prepared.intent.id] = _change(connector, prepared)
     return [changes[intent.id] for intent in waiting if intent.id in changes]

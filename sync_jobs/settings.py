@@ -35,13 +35,14 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from connectors.ports import Connector
 from connectors.registry import get_connector
+from connectors.transport.budget import Meter
 from crm_core.errors import ConfigurationFault, did_you_mean
 from crm_core.ids import ConnectionName, EntityType
 from sync_jobs.decisions import PullPolicy
@@ -211,14 +212,18 @@ def _files(table: Any, place: str, file: Path) -> dict[EntityType, Path]:
     }
 
 
+Meters = Callable[[ConnectionName, int], Meter]
+"""The meter of a connection that may make so many calls a minute."""
+
 LIVE_TIMEOUT_SECONDS = 10.0
 """A question that a customer waits for: longer than anybody's patience, shorter than a job's."""
 
 
-def open_connector(settings: ConnectionSettings, *, is_live: bool = False) -> Connector:
+def open_connector(settings: ConnectionSettings, *, is_live: bool = False, meters: Meters | None = None) -> Connector:
     """The connector of a connection with its secrets filled in; nothing is called yet. Raises ConfigurationFault.
 
     is_live: for questions of sales: nothing is tried twice, and no answer waited for longer than a customer would.
+    meters: where a rate budget is shared with other processes; each has its own when left out.
     """
     from pydantic import ValidationError
 
@@ -231,6 +236,8 @@ def open_connector(settings: ConnectionSettings, *, is_live: bool = False) -> Co
     if is_live:
         seconds = min(config.timeout_seconds, LIVE_TIMEOUT_SECONDS)
         config = config.model_copy(update={"attempts": 1, "timeout_seconds": seconds})
+    if meters is not None and config.calls_per_minute is not None:
+        config = config.metered_by(meters(settings.name, config.calls_per_minute))
     return kind(config)
 
 

@@ -354,6 +354,12 @@ def take_lease(session: Session, name: str, moment: datetime) -> Lease:
     return Lease(name, token + 1)
 
 
+def is_leased(session: Session, name: str, moment: datetime) -> bool:
+    """Whether a process that may well be alive has this lease."""
+    rows = session.all("SELECT owner, expires_at FROM leases WHERE name = ?", (name,))
+    return any(owner and not is_dead_here(owner) and get_moment(session, expires) > moment for owner, expires in rows)
+
+
 def owner_of_this_process() -> str:
     """`host:pid:start`, so that a later process with the same pid is told from this one."""
     return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"

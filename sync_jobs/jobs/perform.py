@@ -157,7 +157,7 @@ def back_off(failures: int) -> timedelta:
 
 def _probe(hub: Hub, job: JobSettings) -> None:
     """One call, made once: what a connection costs that was not there when it was asked last."""
-    with open_connector(hub.settings.get_connection(job.connection), is_live=True) as connector:
+    with open_connector(hub.settings.get_connection(job.connection), is_live=True, meters=hub.meters) as connector:
         connector.check()
 
 
