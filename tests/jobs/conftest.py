@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from bench.acme_hub import CONNECTOR
+from bench.fleet_rig import Rig
 from connectors import registry
 from crm_core.store.database import Database
-from tests.jobs.rig import Rig
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from collections import Counter
 
 import pytest
 
+from bench.fleet_rig import Rig
 from connectors.config import ConnectionConfig
 from connectors.transport.budget import MeteredBudget, asking_live
 from crm_core.errors import RateLimited
@@ -17,7 +18,6 @@ from simulators.exchange import Response
 from simulators.server import LoopbackServer
 from sync_jobs import operations
 from sync_jobs.bootstrap import open_hub
-from tests.jobs.rig import Rig
 
 postgres_only = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 """On SQLite one process has the budget."""

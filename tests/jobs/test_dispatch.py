@@ -7,6 +7,7 @@ from threading import Event
 
 import pytest
 
+from bench.fleet_rig import Rig, at
 from crm_core.errors import StepRefused
 from crm_core.ids import EntityType
 from crm_core.store import jobs as store
@@ -15,7 +16,6 @@ from sync_jobs.jobs import verbs
 from sync_jobs.jobs.dispatch import Dispatcher
 from sync_jobs.jobs.perform import perform
 from tests.conftest import TestClock
-from tests.jobs.rig import Rig, at
 
 EVERY = '[jobs.goods]\nconnection = "erp"\nentities = ["product"]\nevery = "5m"\n'
 

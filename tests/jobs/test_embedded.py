@@ -7,13 +7,13 @@ import threading
 
 import pytest
 
+from bench.fleet_rig import Rig
 from crm_core.errors import LeaseUnavailable
 from crm_core.ids import EntityType
 from crm_core.store import state
 from simulators.faults import Fault, FaultKind, always
 from sync_jobs.jobs import verbs
 from sync_jobs.jobs.engines import EMBEDDED, run_embedded
-from tests.jobs.rig import Rig
 
 GOODS = '[jobs.goods]\nconnection = "erp"\nentities = ["product"]\nevery = "1h"\n'
 

@@ -20,14 +20,14 @@ from connectors.scaffold.acme.rehearsal import Rehearsal
 from crm_core.clock import Clock, system_clock
 from crm_core.ids import ConnectionName, EntityType
 from crm_core.store import jobs as store
-from crm_core.store import state
 from crm_core.store.database import Database
 from crm_core.store.jobs import JobState
 from crm_core.store.session import Session
+from crm_core.store.state import Run, list_runs
 from sync_jobs.jobs.dispatch import Dispatcher
 from sync_jobs.jobs.house import House
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass
@@ -58,6 +58,7 @@ class Rig:
     def add_office(self, name: str, *, latency_ms: int = 0) -> Rehearsal:
         office = self._stack.enter_context(Rehearsal())
         office.http.latency_ms = latency_ms
+        name_apart(office, name)
         self.offices[name] = office
         return office
 
@@ -68,6 +69,7 @@ class Rig:
     def add_products(self, count: int, name: str = "erp") -> None:
         for _ in range(count):
             self.offices[name].add("product")
+        name_apart(self.offices[name], name)
 
     @property
     def file(self) -> Path:
@@ -103,10 +105,10 @@ class Rig:
         assert found is not None, f"no engine has seen {job}"
         return found
 
-    def runs(self, job: str | None = None) -> list[state.Run]:
+    def runs(self, job: str | None = None) -> list[Run]:
         """The oldest first."""
         with self.session() as session:
-            return state.list_runs(session, job=job, limit=1000)[::-1]
+            return list_runs(session, job=job, limit=1000)[::-1]
 
     def external_ids(self, entity: EntityType = EntityType.PRODUCT, name: str = "erp") -> list[str]:
         """What is bound, each as often as it is."""
@@ -125,6 +127,19 @@ class Rig:
     def assert_all_here(self, name: str = "erp") -> None:
         """Both sides have the same products, each once."""
         assert self.external_ids(name=name) == sorted(self.offices[name].ids("product"))
+
+    def held_by(self, process: subprocess.Popen[bytes]) -> list[str]:
+        """The jobs that a process has, for all that the others know."""
+        with self.session() as session:
+            return [found.job for found in store.list_states(session) if f":{process.pid}:" in found.owner]
+
+    def pages_applied(self, job: str) -> int:
+        """Pages of products over all runs of a job, those that were killed included: a page is counted in its own
+        transaction. One that was refused, because another worker had taken over, was counted by the one who was told.
+        """
+        runs = [run for run in self.runs(job) if run.report]
+        refused = sum("another process has taken over" in (run.error or "") for run in runs)
+        return int(sum(run.report["product"]["pages"] for run in runs)) - refused
 
     # -- processes ----------------------------------------------------------------------------------------------------
 
@@ -151,6 +166,12 @@ class Rig:
             assert time.monotonic() < end, f"not within {seconds} s; the processes said:\n{self.told()[-4000:]}"
             time.sleep(0.05)
         return found
+
+
+def name_apart(office: Rehearsal, name: str) -> None:
+    """Give every product a code of its own, in all offices: what has the same code is the same product for the CRM."""
+    for record in office._books.lists["products"].values():
+        record["code"] = f"{name}-{record['id']}"
 
 
 def at(text: str) -> datetime:
