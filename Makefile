@@ -26,6 +26,7 @@ format: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m bench.pull
 	$(BIN)/python -m bench.soap
+	$(BIN)/python -m bench.fleet
 
 # The environment takes nothing from outside: no user site, no PYTHONPATH, versions from constraints.txt.
 $(STAMP): pyproject.toml constraints.txt

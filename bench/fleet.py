@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -211,61 +212,85 @@ def ask(file: Path, seconds: float) -> None:
 # -- faults -----------------------------------------------------------------------------------------------------------
 
 
+PAUSE_SECONDS = 25.0
+"""Longer than a lease."""
+TAKEN_UP_SECONDS = 30.0
+
+
+@dataclass
+class Victims:
+    """Workers that were killed or stopped, until their jobs are in other hands and the stopped ones go on."""
+
+    rig: Rig
+    left: list[tuple[str, subprocess.Popen[bytes], float]] = field(default_factory=list)
+    stopped: list[tuple[subprocess.Popen[bytes], float]] = field(default_factory=list)
+    seconds: list[tuple[str, int, float]] = field(default_factory=list)
+
+    def strike(self, deed: str, victim: subprocess.Popen[bytes]) -> None:
+        jobs = len(self.rig.held_by(victim))
+        if deed == "kill":
+            victim.kill()
+            victim.wait()
+        else:
+            victim.send_signal(signal.SIGSTOP)
+            self.stopped.append((victim, time.monotonic() + PAUSE_SECONDS))
+        self.left.append((f"{deed} with {jobs} jobs", victim, time.monotonic()))
+
+    def look(self) -> None:
+        now = time.monotonic()
+        for deed, victim, struck_at in list(self.left):
+            if not self.rig.held_by(victim):
+                self.left.remove((deed, victim, struck_at))
+                self.seconds.append((deed, victim.pid, now - struck_at))
+        for victim, until in list(self.stopped):
+            if now > until:
+                self.stopped.remove((victim, until))
+                victim.send_signal(signal.SIGCONT)
+
+
 def with_faults(server: Server, *, jobs: int = 40, kills: int = 12, pauses: int = 3, seed: int = 1) -> list[str]:
-    """What went wrong: nothing, or a line for each thing. Three workers; each pause is longer than a lease."""
+    """What went wrong: nothing, or a line for each thing. Three workers, each struck while it has jobs."""
     draw = random.Random(seed)
-    wrong: list[str] = []
     with fleet(server, page_size=2) as rig:
         for number in range(1, jobs):
             rig.add_office(f"o{number}")
         names = list(rig.offices)
         for name in names:
             rig.add_products(18, name)
-            rig.offices[name].http.latency_ms = 350
+            rig.offices[name].http.latency_ms = 500
         rig.write("".join(job(name, name, 'every = "1d"') for name in names))
         rig.start("scheduler")
         workers = [rig.start("worker", "--at-once", "3") for _ in range(3)]
-        paused: list[tuple[subprocess.Popen[bytes], float]] = []
+        victims = Victims(rig)
         deeds = ["kill"] * kills + ["pause"] * pauses
         draw.shuffle(deeds)
-        rig.until(lambda: pages_stored(rig) >= 15, 120)
-        for deed in deeds:
-            stored = pages_stored(rig)
-            rig.until(lambda stored=stored: pages_stored(rig) >= min(stored + 20, jobs * 15 - 30), 180)  # type: ignore[misc]
-            place = draw.randrange(3)
-            victim = workers[place]
-            if deed == "pause":
-                victim.send_signal(signal.SIGSTOP)
-                paused.append((victim, time.monotonic() + 25))
-            else:
-                victim.kill()
-                victim.wait()
-            began = time.monotonic()
-            workers[place] = rig.start("worker", "--at-once", "3")
-            rig.until(lambda victim=victim: not rig.held_by(victim), 60)  # type: ignore[misc]
-            taken_up = time.monotonic() - began
-            if taken_up > 30:
-                wrong.append(f"after a {deed} it took {taken_up:.0f} s")
-            print(f"{deed}: taken up after {taken_up:.1f} s, {pages_stored(rig)} of {jobs * 15} pages", file=sys.stderr)
-            for one, until in list(paused):
-                if time.monotonic() > until:
-                    one.send_signal(signal.SIGCONT)
-                    paused.remove((one, until))
+        for number, deed in enumerate(deeds):
+
+            def is_time(after: int = 15 + number * (jobs * 15 - 100) // len(deeds)) -> bool:
+                victims.look()
+                stopped = [one for one, _ in victims.stopped]
+                return pages_stored(rig) >= after and any(rig.held_by(w) for w in workers if w not in stopped)
+
+            rig.until(is_time, 180)
+            stopped = [one for one, _ in victims.stopped]
+            place = draw.choice([n for n, w in enumerate(workers) if w not in stopped and rig.held_by(w)])
+            victims.strike(deed, workers[place])
+            if deed == "kill":
+                workers[place] = rig.start("worker", "--at-once", "3")
 
         def all_done() -> bool:
+            victims.look()
             with rig.session() as session:
-                return {one.outcome for one in store.list_states(session)} == {"done"}
+                is_done = {one.outcome for one in store.list_states(session)} == {"done"}
+            return is_done and not victims.left and not victims.stopped
 
         rig.until(all_done, 300)
-        for one, until in paused:
-            time.sleep(max(0.0, until - time.monotonic()))
-            one.send_signal(signal.SIGCONT)
-        time.sleep(5)
-        for name in names:
-            if rig.external_ids(name=name) != sorted(rig.offices[name].ids("product")):
-                wrong.append(f"{name}: both sides differ")
-            if rig.pages_applied(name) != 15:
-                wrong.append(f"{name}: {rig.pages_applied(name)} pages were applied, not 15")
+        time.sleep(5)  # those that were stopped find out
+        for told, _, seconds in victims.seconds:
+            print(f"{told}: taken up after {seconds:.1f} s", file=sys.stderr)
+        wrong = [f"{told}: {seconds:.0f} s" for told, _, seconds in victims.seconds if seconds > TAKEN_UP_SECONDS]
+        wrong += [f"{name}: both sides differ" for name in names if not rig.has_all(name)]
+        wrong += [f"{name}: {rig.pages_applied(name)} pages, not 15" for name in names if rig.pages_applied(name) != 15]
         if rig.count("products") != jobs * 30:
             wrong.append(f"{rig.count('products')} products, not {jobs * 30}")
     return wrong

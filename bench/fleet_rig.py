@@ -124,9 +124,12 @@ class Rig:
         with self.session() as session:
             return int(session.all(f"SELECT count(*) FROM {table}")[0][0])
 
+    def has_all(self, name: str = "erp") -> bool:
+        """Whether both sides have the same products, each once."""
+        return self.external_ids(name=name) == sorted(self.offices[name].ids("product"))
+
     def assert_all_here(self, name: str = "erp") -> None:
-        """Both sides have the same products, each once."""
-        assert self.external_ids(name=name) == sorted(self.offices[name].ids("product"))
+        assert self.has_all(name), f"{self.external_ids(name=name)} != {sorted(self.offices[name].ids('product'))}"
 
     def held_by(self, process: subprocess.Popen[bytes]) -> list[str]:
         """The jobs that a process has, for all that the others know."""
