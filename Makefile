@@ -26,6 +26,8 @@ format: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m bench.pull
 	$(BIN)/python -m bench.soap
+	$(BIN)/python -m bench.push
+	$(BIN)/python -m bench.live
 	$(BIN)/python -m bench.fleet
 
 # The environment takes nothing from outside: no user site, no PYTHONPATH, versions from constraints.txt.

@@ -10,17 +10,17 @@ import os
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from crm_core.errors import ConfigurationFault, CounterfoilError, MassChangeHeld, RunStopped
+from crm_core.errors import ConfigurationFault, MassChangeHeld, RunStopped
 from terminal.chaos import chaos
+from terminal.enter import enter
 from terminal.frame import (
     EXIT_PARTIAL,
     Frame,
     GuardedGroup,
-    chosen_connections,
     chosen_job,
     configure_logs,
     emit,
@@ -32,6 +32,8 @@ from terminal.jobs import jobs, run_all, scheduler, worker
 from terminal.keys import keys
 from terminal.letters import dead_letters
 from terminal.mapping import mapping
+from terminal.outbox import outbox
+from terminal.push import push
 from terminal.scaffold import connector
 
 if TYPE_CHECKING:
@@ -73,9 +75,12 @@ def main(ctx: click.Context, config: Path | None, debug: bool, log: str | None) 
 main.add_command(chaos)
 main.add_command(connector)
 main.add_command(dead_letters)
+main.add_command(enter)
 main.add_command(jobs)
 main.add_command(keys)
 main.add_command(mapping)
+main.add_command(outbox)
+main.add_command(push)
 main.add_command(run_all)
 main.add_command(scheduler)
 main.add_command(worker)
@@ -115,51 +120,18 @@ def init(frame: Frame) -> None:
 @pass_frame
 def check(frame: Frame, connection: str | None, as_json: bool) -> None:
     """Prove that settings, mappings and connections work, one step after the other."""
-    from sync_jobs.bootstrap import open_hub
-    from sync_jobs.mappings_in_force import document_of, mapping_of
-    from sync_jobs.settings import open_connector
+    from terminal.checks import steps_of
 
-    steps: list[dict[str, Any]] = []
-
-    def step(name: str, work: Any) -> Any:
-        try:
-            told = work()
-        except CounterfoilError as fault:
-            steps.append({"step": name, "is_ok": False, "text": str(fault), "exit_code": fault.exit_code})
-            told = None
-        else:
-            steps.append({"step": name, "is_ok": True, "text": told if isinstance(told, str) else "", "exit_code": 0})
+    steps = []
+    for step in steps_of(frame, connection):
+        steps.append(step)
         if not as_json:
-            _tell("ok" if steps[-1]["is_ok"] else "failed", name, steps[-1]["text"])
-        return told
-
-    settings = step("settings", frame.settings)
-    if settings is not None:
-        step("database", lambda: str(open_hub(frame.file()).database.version()))
-        for name in chosen_connections(settings, connection):
-            chosen = settings.get_connection(name)
-            from connectors.registry import get_connector
-
-            for entity in get_connector(chosen.connector).manifest.streams:
-                step(
-                    f"{name}: mapping {entity.value}",
-                    lambda entity=entity, chosen=chosen: (
-                        f"version {mapping_of(chosen, entity).version}"
-                        + (f" of {document_of(chosen, entity).place.file}" if entity in chosen.mappings else "")
-                    ),
-                )
-
-            def call(chosen: Any = chosen) -> str:
-                with open_connector(chosen) as connector:
-                    connector.check()
-                return "signed in"
-
-            step(f"{name}: connection", call)
-        if not settings.connections and not as_json:
-            _tell("warning", "connections", f"{settings.file.name} has none yet; see `counterfoil connectors`")
+            _tell("ok" if step.is_ok else "failed", step.step, step.text)
     if as_json:
         emit(steps)
-    failed = [found["exit_code"] for found in steps if not found["is_ok"]]
+    elif steps[0].is_ok and not frame.settings().connections:
+        _tell("warning", "connections", f"{frame.file().name} has none yet; see `counterfoil connectors`")
+    failed = [step.exit_code for step in steps if not step.is_ok]
     if failed:
         raise SystemExit(failed[0])
 
@@ -196,24 +168,21 @@ def doctor(frame: Frame, as_json: bool) -> None:
 def connectors(as_json: bool) -> None:
     """The connectors that are installed."""
     from connectors.registry import connector_names, get_connector
-    from terminal.tables import Column, Table, show
+    from terminal.manifest import connector_data, connector_table
+    from terminal.tables import show
 
     manifests = [get_connector(name).manifest for name in connector_names()]
     if as_json:
-        emit(
-            [{"name": m.name, "title": m.title, "category": m.category, "streams": list(m.streams)} for m in manifests]
-        )
-        return
-    rows = [[m.name, m.title, m.category, str(len(m.streams))] for m in manifests]
-    columns = (Column("name"), Column("title", may_shrink=True), Column("category"), Column("streams", align="right"))
-    show(Table("", columns, rows, ["`counterfoil describe NAME` tells more"]))
+        emit([connector_data(manifest) for manifest in manifests])
+    else:
+        show(connector_table(manifests))
 
 
 @main.command()
 @click.argument("connector")
 @json_option
 def describe(connector: str, as_json: bool) -> None:
-    """What a connector reads and what it must be told."""
+    """What a connector reads and writes, and what it must be told."""
     from connectors.registry import get_connector
     from terminal.manifest import manifest_data, manifest_tables
     from terminal.tables import show
@@ -313,26 +282,28 @@ def _tell_stop(hub: Hub, job: str, stop: RunStopped, is_rehearsal: bool) -> None
 @pass_frame
 def show_entities(frame: Frame, noun: str, query: str | None, limit: int, as_json: bool) -> None:
     """Look at what the CRM knows; QUERY is a part of a code, a name or another telling field."""
-    from crm_core.store.repository import count_entities, list_entities
+    from crm_core.store.repository import count_entities, list_entities, newest_writes
+    from terminal.entities import entity_data, entity_table, labels_for
     from terminal.tables import show
-    from terminal.views import VIEWS, entity_data, entity_table, labels_for
+    from terminal.views import VIEWS
 
     entity = VIEWS[noun].entity
     engine = frame.hub().database.engine
     found = list_entities(engine, entity, query=query, limit=limit)
     labels = labels_for(engine, entity, found)
+    writes = newest_writes(engine, entity, [one.id for one in found])
     if as_json:
-        emit([entity_data(entity, one, labels) for one in found])
+        emit([entity_data(entity, one, labels, writes) for one in found])
         return
     total = count_entities(engine, entity, query=query) if len(found) == limit else len(found)
     if not found:
         click.echo(f"no {noun.replace('-', ' ')}" + (f" for {query!r}" if query else " yet"))
         return
-    show(entity_table(noun, found, labels, total=total))
+    show(entity_table(noun, found, labels, total=total, writes=writes))
 
 
 @main.command(short_help="The last runs, the newest first.")
-@click.option("--job", help="Only the runs of this job.")
+@click.option("--job", help="Only the runs of this job; pushes go by their connection.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1))
 @json_option
 @pass_frame
@@ -344,7 +315,7 @@ def runs(frame: Frame, job: str | None, limit: int, as_json: bool) -> None:
     from terminal.tables import show
 
     hub = frame.hub()
-    if job is not None:
+    if job is not None and job not in hub.settings.connections:  # a push is a run of its connection
         hub.settings.get_job(job)
     with opened(hub) as session:
         found = list_runs(session, job=job, limit=limit)

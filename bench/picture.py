@@ -15,9 +15,9 @@ from crm_core.store import repository
 from simulators.tryton_server.server import TrytonServer
 from sync_jobs.bootstrap import Hub
 from terminal.demo import Story, changes_of_a_pull
+from terminal.entities import entity_table, labels_for
 from terminal.reports import change_tables
 from terminal.tables import draw
-from terminal.views import entity_table, labels_for
 
 TARGET = Path(__file__).parents[1] / "docs" / "tour.svg"
 WIDTH = 108

@@ -70,12 +70,17 @@ class Server(Database):
     process_id: int | None  # None: not ours (taken from the environment)
 
     @contextmanager
-    def fresh_database(self, prefix: str = "counterfoil") -> Iterator[Database]:
-        """A new, empty UTF-8 database; dropped on leaving, even while connections to it are still open."""
+    def fresh_database(self, prefix: str = "counterfoil", *, copy_of: str = "template0") -> Iterator[Database]:
+        """A new UTF-8 database; dropped on leaving, even while connections to it are still open.
+
+        copy_of: a database that nobody is connected to; template0 is an empty one.
+        """
         name = f"{prefix}_{secrets.token_hex(6)}"
         with self.connect() as connection:
             connection.execute(
-                sql.SQL("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0").format(sql.Identifier(name))
+                sql.SQL("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE {}").format(
+                    sql.Identifier(name), sql.Identifier(copy_of)
+                )
             )
         try:
             yield Database(self.url.set(database=name))

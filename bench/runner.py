@@ -218,7 +218,7 @@ def figures_table(title: str, figures: Sequence[Figure]) -> Table:
 
 def series_table(title: str, series: Sequence[Series]) -> Table:
     table = Table(title=title, title_justify="left")
-    table.add_column("work")
+    table.add_column("work", overflow="fold")
     table.add_column("who")
     for heading in ("seconds", "records/s", "CPU s", "peak MB", "rounds"):
         table.add_column(heading, justify="right")

@@ -145,7 +145,8 @@ class Sink(Protocol):
         """Carry these out; the answers in the same order and number. At most `max_batch`, all of different records.
 
         One bad write is Refused in its place and stops no other. May raise a ConnectorError where it holds for every
-        write of the batch (no connection; a time-out of the one call that carried them all). A write is sent at most
+        write of the batch (no connection; a time-out of the one call that carried them all), and ConfigurationFault
+        before anything was sent; after any other error the outcome of all of them is unknown. A write is sent at most
         once by this call: no retry of anything that is not safe to repeat. Where a CREATE takes several steps, or where
         the system takes a second record with the same reference, look for the reference first and go on from there.
         """

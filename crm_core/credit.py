@@ -152,9 +152,9 @@ def find_overdue(credit: Credit) -> Money | None:
     return _sum(Money(bucket, credit.currency) for bucket in buckets)
 
 
-def available(credit: Credit, claims: Mapping[str, Decimal] | None = None) -> Available:
-    """Limit less known exposure; see `Available` for what is unlimited and what is unknown."""
-    now_owed = exposure(credit, claims)
+def available(credit: Credit, claims: Mapping[str, Decimal] | None = None, owed: Exposure | None = None) -> Available:
+    """Limit less known exposure (`owed`, when it was computed already); see `Available` for what is unknown."""
+    now_owed = owed or exposure(credit, claims)
     if credit.limit is None:
         return Available(None, True, now_owed.unknown)
     limit = Money(max(credit.limit, Decimal(0)), credit.currency)

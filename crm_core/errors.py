@@ -154,15 +154,15 @@ class PermissionDenied(ConnectionBlocked):
 
 
 class RecordRejected(ConnectorError):
-    """The back office refuses this record."""
-
-
-class ValidationRejected(RecordRejected):
-    """A field of the record is refused; `fields` names them where the back office says so."""
+    """The back office refuses this record; `fields` names what it refuses of it, where it says so."""
 
     def __init__(self, message: str, *, fields: tuple[str, ...] = (), **facts: object) -> None:
         self.fields = fields
         super().__init__(message, **facts)  # type: ignore[arg-type]
+
+
+class ValidationRejected(RecordRejected):
+    """A field of the record is refused."""
 
 
 class DuplicateRecord(RecordRejected):

@@ -22,6 +22,12 @@ IdempotencyKey = NewType("IdempotencyKey", str)
 """One content of one write: the same for every try, whoever makes it (`crm_core.keys`)."""
 
 
+ENTERED_AS = "entered_as"
+"""The name, in `custom` of an order or account, of the number or code that it was entered under. A back office gives it
+a number of its own later, and people go on calling it by theirs.
+"""
+
+
 class EntityType(StrEnum):
     """The business objects of the CRM, in the order in which a first pull needs them."""
 

@@ -23,7 +23,7 @@ class IntentState(StrEnum):
     REJECTED = "rejected"
     """It was refused, or could not be put into their words: a dead letter for a person."""
     OUTCOME_UNKNOWN = "outcome_unknown"
-    """No answer came: it is looked up, never sent again blindly."""
+    """No answer came, or it came out of a backup: it is looked up, never sent again blindly."""
     CANCELLED = "cancelled"
     """Given up by a person, or replaced by a newer content before it was sent."""
 
@@ -45,6 +45,8 @@ class IntentEvent(StrEnum):
     """It is certain that nothing was carried out (throttled, no connection): try again later."""
     LOSE = "lose"
     """Time-out, reset, 5xx, nonsense for an answer, or the worker's death: it may have been carried out."""
+    DOUBT = "doubt"
+    """The database came back from a backup: what is queued in it may have been sent since."""
     ADOPT = "adopt"
     """It was looked up and is there."""
     MISS = "miss"
@@ -69,6 +71,7 @@ TRANSITIONS: Mapping[tuple[IntentState, IntentEvent], IntentState] = {
     (_S.SENT, _E.REFUSE): _S.REJECTED,
     (_S.SENT, _E.FAIL): _S.QUEUED,
     (_S.SENT, _E.LOSE): _S.OUTCOME_UNKNOWN,
+    (_S.QUEUED, _E.DOUBT): _S.OUTCOME_UNKNOWN,
     (_S.OUTCOME_UNKNOWN, _E.ADOPT): _S.CONFIRMED,
     (_S.OUTCOME_UNKNOWN, _E.MISS): _S.QUEUED,
     (_S.OUTCOME_UNKNOWN, _E.REFUSE): _S.REJECTED,

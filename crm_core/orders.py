@@ -58,7 +58,7 @@ def faults_of_order(
             faults.append((f"lines[{place}].code", f"{line.code!r} is that of line {first} as well"))
         faults += [(f"lines[{place}].{name}", text) for name, text in _faults_of_line(line, products, unit_groups)]
     if checks_amounts and not faults:
-        faults += _faults_of_amounts(order)
+        faults += faults_of_amounts(order)
     return faults
 
 
@@ -87,8 +87,8 @@ def _faults_of_line(
     return []
 
 
-def _faults_of_amounts(order: Order) -> list[Fault]:
-    """Amounts that are given must be those of the lines, to the last rounding unit."""
+def faults_of_amounts(order: Order) -> list[Fault]:
+    """Amounts that are given must be those of the lines, to the last rounding unit; those that are None are not."""
     try:
         computed = [line_amount(line, order.currency) for line in order.lines]
     except RuleFault as fault:

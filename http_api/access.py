@@ -1,7 +1,4 @@
-"""Who asks: API keys, bearer tokens, and nobody at all on a hub that only this machine can reach.
-
-Every route says what it needs by `reads(scope)` or `changes(scope)`; a test looks for one that does not.
-"""
+"""Who asks: API keys, bearer tokens, and nobody at all on a hub that only this machine can reach."""
 
 from __future__ import annotations
 
@@ -13,12 +10,10 @@ from collections import OrderedDict
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any, Protocol
+from typing import Protocol
 
 from anyio.to_thread import run_sync
-from fastapi import Depends, Request, Security
-from fastapi.params import Security as Dependency
-from fastapi.security import HTTPBearer
+from fastapi import Request
 
 from crm_core.access import KEY_PREFIX, SALT_BYTES, Scope, is_same, key_digest, may, split_key
 from crm_core.clock import Clock
@@ -37,7 +32,8 @@ REMEMBERED_SECONDS = 2.0
 _KEYS_REMEMBERED = 1000
 _BURST_SECONDS = 5.0
 _ASKERS_PACED = 10_000
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+_FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via"})
+"""A proxy on this machine speaks for somebody who may be anywhere."""
 _NO_SALT = bytes(SALT_BYTES)
 
 
@@ -74,6 +70,7 @@ class Access:
     ) -> None:
         self._database, self._settings, self._clock = database, settings, clock
         self._metrics, self._trail, self._tokens = metrics, trail, tokens
+        self._is_for_this_machine = settings.is_for_this_machine_only and settings.oidc is None
         self._known: OrderedDict[str, tuple[float, Asker | None]] = OrderedDict()
         self._has_keys = (-REMEMBERED_SECONDS, True)
         self._paces: dict[str, float] = {}
@@ -82,12 +79,18 @@ class Access:
 
     async def asker_of(self, request: Request) -> Asker:
         """Who asks. Raises Refused (401, 503)."""
-        scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
-        credentials = credentials.strip()
-        if not credentials and not scheme:
-            if await self._is_open(request):
+        told, is_forwarded = "", False
+        for name, value in request.scope["headers"]:
+            if name == b"authorization":
+                told = value.decode("latin-1")
+            elif name in _FORWARDED:
+                is_forwarded = True
+        if not told:
+            if not is_forwarded and self._is_for_this_machine and await self._has_no_keys():
                 return LOCAL
             raise self._refusal("no_key", "say who asks: `Authorization: Bearer cfk_...`")
+        scheme, _, credentials = told.partition(" ")
+        credentials = credentials.strip()
         found: Asker | None = None
         if scheme.lower() == "bearer":
             if credentials.startswith(f"{KEY_PREFIX}_"):
@@ -102,12 +105,7 @@ class Access:
         self._metrics.refused(cause)
         return refusal(401, cause, detail, www_authenticate='Bearer realm="counterfoil"')
 
-    async def _is_open(self, request: Request) -> bool:
-        """Only this machine can reach the hub, nobody has made a key, and no proxy speaks for somebody else."""
-        if not self._settings.is_for_this_machine_only or self._settings.oidc is not None:
-            return False
-        if any(name in request.headers for name in _FORWARDED):
-            return False
+    async def _has_no_keys(self) -> bool:
         looked_at, has_keys = self._has_keys
         if time.monotonic() - looked_at >= REMEMBERED_SECONDS:
             has_keys = await run_sync(self._look_for_keys)
@@ -173,8 +171,9 @@ class Access:
     # -- what they may ------------------------------------------------------------------------------------------------
 
     async def admit(self, request: Request, asker: Asker, scope: Scope, *, is_change: bool) -> None:
-        """Let the asker do what needs `scope`, and note it. Raises Refused (403, 429), StoreFault when a change cannot
-        be noted.
+        """Let the asker do what needs `scope`, and note it.
+
+        Raises Refused (403, 429), and StoreFault when a change cannot be noted.
         """
         entry = AuditEntry(
             request.state.request_id,
@@ -220,31 +219,3 @@ def asker_with(key: ApiKey) -> Asker:
 
 def _token_digest(token: str) -> bytes:
     return hashlib.blake2b(token.encode(), digest_size=32).digest()
-
-
-# -- what a route says ------------------------------------------------------------------------------------------------
-
-_scheme = HTTPBearer(
-    auto_error=False, scheme_name="key", description="An API key (`counterfoil keys create`), or a token of your OIDC."
-)
-
-
-def reads(scope: Scope) -> Dependency:
-    """A route that looks."""
-    return _needs(scope, is_change=False)
-
-
-def changes(scope: Scope) -> Dependency:
-    """A route that changes something: noted before it does."""
-    return _needs(scope, is_change=True)
-
-
-def _needs(scope: Scope, *, is_change: bool) -> Dependency:
-    async def admitted(request: Request, _: Annotated[Any, Depends(_scheme)]) -> Asker:
-        access: Access = request.app.state.face.access
-        asker = await access.asker_of(request)
-        await access.admit(request, asker, scope, is_change=is_change)
-        return asker
-
-    made: Dependency = Security(admitted, scopes=[scope.value])  # the scope shows in the description
-    return made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
@@ -19,6 +19,8 @@ from crm_core.errors import CounterfoilError
 from http_api import health
 from http_api.access import Access
 from http_api.audit import AuditTrail
+from http_api.description import describe
+from http_api.desk.app import add_desk
 from http_api.door import Door
 from http_api.metrics import Metrics
 from http_api.operations import letters as letter_routes
@@ -26,6 +28,7 @@ from http_api.operations import outbox as outbox_routes
 from http_api.operations import runs as run_routes
 from http_api.problems import MEDIA_TYPE, Problem, Refused, problem_of
 from http_api.sales import accounts as account_routes
+from http_api.sales import orders as order_routes
 from http_api.sales import products as product_routes
 from http_api.settings import HttpSettings, http_settings
 from http_api.webhooks import routes as webhook_routes
@@ -33,10 +36,18 @@ from http_api.webhooks.puller import NoticePuller
 from sync_jobs.bootstrap import Hub
 from sync_jobs.live.desk import LiveDesk
 
+PATIENCE_SECONDS = 2.0
+"""How long a request waits for the database's write access before it is told to come back."""
+
 _DESCRIPTION = """Live credit, stock and prices for sales; runs, dead letters and the outbox for integrators.
 
 Money and quantities are text (`"9.50"`), so that no reader makes a binary fraction of them. Instants are ISO 8601 in
 UTC. Whatever is no success is `application/problem+json`."""
+
+_ROUTERS = (
+    *(health.router, health.guarded, account_routes.router, product_routes.router, order_routes.router),
+    *(run_routes.router, letter_routes.router, outbox_routes.router, webhook_routes.router),
+)
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,7 @@ class Face:
 
 def create_app(hub: Hub, settings: HttpSettings | None = None) -> FastAPI:
     """The application over a hub. settings: those of its file when left out. Raises ConfigurationFault."""
+    hub = replace(hub, database=replace(hub.database, patience_seconds=PATIENCE_SECONDS))
     chosen = http_settings(hub.settings) if settings is None else settings
     metrics = Metrics()
     trail = AuditTrail(hub.database, hub.clock, timedelta(days=chosen.audit_days), metrics)
@@ -95,8 +107,10 @@ def create_app(hub: Hub, settings: HttpSettings | None = None) -> FastAPI:
         app.add_exception_handler(kind, _answer_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(HTTPException, _answer_http)
-    for routes in (health, account_routes, product_routes, run_routes, letter_routes, outbox_routes, webhook_routes):
-        app.include_router(routes.router)
+    for router in _ROUTERS:
+        app.include_router(router)
+    describe(app)
+    add_desk(app)
     return app
 
 

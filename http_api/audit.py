@@ -31,7 +31,7 @@ class AuditTrail:
 
     def __init__(self, database: Database, clock: Clock, keep: timedelta, metrics: Metrics) -> None:
         self._database, self._clock, self._keep, self._metrics = database, clock, keep, metrics
-        self._waiting: deque[AuditEntry] = deque()
+        self._waiting: deque[tuple[AuditEntry, int]] = deque()
         self._stop = threading.Event()
         self._forgot_at: datetime | None = None
         self._thread: threading.Thread | None = None
@@ -58,7 +58,7 @@ class AuditTrail:
         if len(self._waiting) >= KEPT_WAITING:
             self._waiting.popleft()
             self._metrics.unaudited(1)
-        self._waiting.append(replace(entry, status=status))
+        self._waiting.append((entry, status))
 
     def _run(self) -> None:
         while True:
@@ -68,7 +68,7 @@ class AuditTrail:
                 return
 
     def _flush(self) -> None:
-        batch: list[AuditEntry] = []
+        batch: list[tuple[AuditEntry, int]] = []
         try:
             while self._waiting:
                 batch.append(self._waiting.popleft())
@@ -78,7 +78,7 @@ class AuditTrail:
                 return
             with closing(self._database.open()) as session:
                 if batch:
-                    note_asked(session, batch)
+                    note_asked(session, [replace(entry, status=status) for entry, status in batch])
                 if is_due:
                     forget_asked(session, now - self._keep)
                     self._forgot_at = now

@@ -11,11 +11,12 @@ from fastapi import APIRouter, Request, Response
 from crm_core.access import Scope
 from crm_core.errors import StoreFault
 from crm_core.store.database import HEAD
-from http_api.access import reads
+from http_api.guard import GuardedRoute, reads
 from http_api.problems import refusal
 from http_api.shapes import Shape, answered, problems
 
 router = APIRouter(tags=["health"])
+guarded = APIRouter(tags=["health"], route_class=GuardedRoute)
 
 
 class HealthShape(Shape):
@@ -42,12 +43,12 @@ async def readyz(request: Request) -> Response:
     return answered(HealthShape())
 
 
-@router.get(
+@guarded.get(
     "/metrics",
-    dependencies=[reads(Scope.OPERATIONS)],
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **problems()},
 )
+@reads(Scope.OPERATIONS)
 async def metrics(request: Request) -> Response:
     """Prometheus' text format: requests by route, open letters by cause, intents by state, the age of each last run."""
     face = request.app.state.face

@@ -38,6 +38,7 @@ STATUSES: dict[type[CounterfoilError], int] = {
     errors.ProtocolViolation: 503,
     errors.MappingFault: 422,
     errors.RuleFault: 422,
+    errors.IdempotencyKeyReused: 409,
     errors.StoreFault: 503,
     errors.RowMissing: 404,
     errors.StepRefused: 409,
@@ -50,13 +51,17 @@ STATUSES: dict[type[CounterfoilError], int] = {
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One answer that is no success. `errors`: (field, what is wrong) each, where fields are at fault."""
+    """One answer that is no success.
+
+    errors: (field, what is wrong) each, where fields are at fault. more: members of this kind of problem.
+    """
 
     status: int
     cause: str
     detail: str
     errors: tuple[tuple[str, str], ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     def body(self, request_id: str) -> bytes:
         """The JSON text."""
@@ -66,6 +71,7 @@ class Problem:
             "status": self.status,
             "detail": self.detail,
             "request_id": request_id,
+            **self.more,
         }
         if self.errors:
             told["errors"] = [{"field": name, "text": text} for name, text in self.errors]

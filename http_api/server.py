@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
 from collections.abc import Callable
@@ -44,6 +45,9 @@ def serve(hub: Hub, settings: HttpSettings, *, told: Callable[[str], None]) -> N
             timeout_graceful_shutdown=_GOODBYE_SECONDS,
             backlog=_WAITING_CONNECTIONS,
         )
+        # What is here now stays: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
         uvicorn.Server(config).run(sockets=[listener])
 
 

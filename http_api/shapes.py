@@ -58,6 +58,7 @@ class ProblemShape(BaseModel):
     detail: str
     request_id: str
     errors: list[FieldFault] = []
+    check: dict[str, Any] | None = None
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

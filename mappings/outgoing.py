@@ -13,7 +13,14 @@ from typing import Any
 
 from connectors.ports import Shape
 from connectors.sinks import SinkSpec
-from crm_core.errors import InvalidValue, MappingDocumentFault, MappingFault, UnmappedCode, UnresolvedReference
+from crm_core.errors import (
+    InvalidValue,
+    MappingDocumentFault,
+    MappingFault,
+    UnmappedCode,
+    UnresolvedReference,
+    did_you_mean,
+)
 from crm_core.ids import CrmId, EntityType
 from crm_core.model.schema import FieldSpec, Kind, schema_of
 from mappings.compiler import Explanation
@@ -21,6 +28,7 @@ from mappings.converters import Unmapped
 from mappings.documents import Document
 from mappings.operations import Refusal
 from mappings.outgoing_plan import Branch, Leaf, Plan, Reference, Twig, make_plan
+from mappings.paths import Index, Name, parse_path
 from mappings.rules import Rule
 
 Functions = Mapping[str, Callable[..., Any]]
@@ -107,20 +115,63 @@ class CompiledPush:
             self._note(node, record, record, note)
         return found
 
-    def explain(self, record: Mapping[str, Any], name: str, resolve: ResolveOut) -> Explanation:
-        """Source value -> rule -> result of one top-level field. Raises KeyError for one without a rule."""
-        node = self._plan.fields[name]
-        sources = tuple((path.text, path.find_in(record)) for path in node.paths)
+    def explain(self, record: Mapping[str, Any], text: str, resolve: ResolveOut) -> Explanation:
+        """Source value -> rule -> result of one field of the payload: `wanted`, `lines[2].quantity`.
+
+        Raises KeyError, with what is wrong and the nearest name, for a place that no rule fills.
+        """
+        node, item, position = self._at(text, record)
+        sources = tuple((path.text, path.find_in(record, item, position)) for path in node.paths)
+        result, error = None, None
         try:
-            result, error = self._value(node, record, record, 0, resolve), None
+            result = self._value(node, record, record if item is None else item, position, resolve)
         except _Trouble as trouble:
-            result, error = None, str(trouble.fault())
-        return Explanation(name, node.rule.text, str(node.rule.place), sources, result, error, self.version)
+            error = str(trouble.fault())
+        return Explanation(text, node.rule.text, str(node.rule.place), sources, result, error, self.version)
 
     @property
     def field_names(self) -> tuple[str, ...]:
         """The payload's top-level fields that have a rule."""
         return tuple(self._plan.fields)
+
+    def _at(self, text: str, record: Mapping[str, Any]) -> tuple[Twig, Any, int]:
+        """The node that fills this place of the payload, and the item (with its position) that it reads."""
+        try:
+            steps = parse_path(text).steps
+        except ValueError as error:
+            raise KeyError(str(error)) from None
+        children: Mapping[str, Twig] = self._plan.fields
+        node: Twig | None = None
+        item, position = None, 0
+        for step in steps:
+            if isinstance(step, Name) and children:
+                if step.key not in children:
+                    place = "" if step.key == text else f" of {text!r}"
+                    raise KeyError(f"no rule fills {step.key!r}{place}{did_you_mean(step.key, children)}")
+                node = children[step.key]
+                children = node.children if isinstance(node, Branch) and node.each is None else {}
+            elif isinstance(step, Index) and isinstance(node, Branch) and not children:
+                kept = self._kept(node, record, item)
+                if not 0 <= step.number < len(kept):
+                    raise KeyError(f"{text!r}: there are {len(kept)} items, counted from 0")
+                position, item = kept[step.number]
+                children = node.children
+            elif isinstance(node, Branch) and node.each is not None:
+                raise KeyError(f"{text!r} goes through a list: say which item, e.g. [0]")
+            else:
+                raise KeyError(f"{text!r} leads into what is no list and no object")
+        if node is None or isinstance(steps[-1], Index):
+            fields = ", ".join(children)
+            raise KeyError(f"{text!r} has several fields: name one of them ({fields})")
+        return node, item, position
+
+    def _kept(self, node: Branch, record: Any, item: Any) -> list[tuple[int, Any]]:
+        """(position, item) of the list's items that go out."""
+        try:
+            found = list(enumerate(_items(node, record, item), 1))
+        except _Trouble:
+            return []
+        return [(place, part) for place, part in found if node.where is None or node.where(record, part, place)]
 
     # -- one node -----------------------------------------------------------------------------------------------------
 

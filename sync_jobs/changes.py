@@ -7,8 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from crm_core.errors import EntityRefused
-from crm_core.ids import ConnectionName, CrmId, EntityType
+import msgspec
+
+from crm_core.errors import EntityRefused, RowTaken
+from crm_core.ids import ENTERED_AS, ConnectionName, CrmId, EntityType
+from crm_core.intents import IntentState
 from crm_core.model.account import Account
 from crm_core.model.base import Entity
 from crm_core.model.catalogue import PriceList, Product, UnitGroup
@@ -30,11 +33,12 @@ E = TypeVar("E", bound=Entity)
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A change that was made. intents: the ids of what it lets go out."""
+    """A change that was made. is_changed: something was written. intents: the ids of what it lets go out."""
 
     entity: EntityType
     crm_id: CrmId
     is_new: bool
+    is_changed: bool
     intents: tuple[int, ...]
 
 
@@ -48,8 +52,9 @@ def save(hub: Hub, entity: Entity) -> Saved:
 def changing(hub: Hub) -> Iterator[Callable[[Entity], Saved]]:
     """A function that writes an entity, a new or (with `id`) a known one, and queues what goes out, in one transaction.
 
-    It raises EntityRefused that names the fields, with nothing written of this entity, and StoreFault. Entering raises
-    MappingDocumentFault for a push mapping that is wrong.
+    It raises EntityRefused that names the fields, with nothing written of this entity, RowTaken for a new one whose
+    `ENTERED_AS` another has got meanwhile, and StoreFault. Entering raises MappingDocumentFault for a push mapping that
+    is wrong.
     """
     outgoing = [one for by_entity in all_outgoing(hub.settings).values() for one in by_entity.values()]
     session = hub.database.open(is_durable=True)
@@ -76,19 +81,44 @@ def save_within(session: Session, hub: Hub, entity: Entity, outgoing: list[Outgo
     faults = _faults(session, kind, entity, old)
     if faults:
         raise EntityRefused(faults)
-    writer = EntityWriter(session, kind)
+    writer, is_changed = EntityWriter(session, kind), old is None
     crm_id = entity.id if entity.id is not None else CrmId(allocate_ids(session, kind.value, 1))
     if old is None:
+        _refuse_taken(session, kind, entity)
         writer.insert([(crm_id, values)])
     else:
         names = list(schema_of(kind).fields)
         changed = changed_fields(old, values, range(len(names)))
         if changed:
+            is_changed = True
             writer.update([(crm_id, values)], {names[place] for place in changed})
     known = {one.connection: is_known_there(session, one.connection, kind, crm_id) for one in concerned}
     wanted = intents_for(kind, crm_id, values, concerned, is_known_there=known)
-    made = [add_intent(session, new, hub.clock()) for new in wanted]
-    return Saved(kind, crm_id, old is None, tuple(intent for intent in made if intent is not None))
+    made = [
+        add_intent(session, new, hub.clock())
+        for new in wanted
+        if is_changed or not is_settled(session, new.connection, kind, crm_id)
+    ]
+    return Saved(kind, crm_id, old is None, is_changed, tuple(intent for intent in made if intent is not None))
+
+
+def _refuse_taken(session: Session, kind: EntityType, entity: Entity) -> None:
+    """Raises RowTaken when another has just been entered under the number of a new one.
+
+    Two that enter the same at once come here one after the other: an id of this kind was drawn before, and the row that
+    counts them is locked until the transaction ends.
+    """
+    called = entity.custom.get(ENTERED_AS)
+    if called is None:
+        return
+    like = "".join(f"!{c}" if c in "!%_" else c for c in msgspec.json.encode(called).decode()[1:-1])
+    rows = session.all(
+        f"SELECT custom FROM {table_of(kind).name} WHERE CAST(custom AS TEXT) LIKE ? ESCAPE '!'",  # noqa: S608
+        (f'%"{ENTERED_AS}"%{like}%',),
+    )
+    decode = session.decode(Kind.DOCUMENT) or (lambda value: value)
+    if any(decode(row[0]).get(ENTERED_AS) == called for row in rows):
+        raise RowTaken(f"{kind.value} {called!r} has just been entered by somebody else")
 
 
 def is_known_there(session: Session, connection: ConnectionName, entity: EntityType, crm_id: CrmId) -> bool:
@@ -101,6 +131,20 @@ def is_known_there(session: Session, connection: ConnectionName, entity: EntityT
         (connection, entity.value, crm_id, connection, entity.value, crm_id),
     )
     return bool(bound)
+
+
+def is_settled(session: Session, connection: ConnectionName, entity: EntityType, crm_id: CrmId) -> bool:
+    """Whether what the CRM has of an entity is there, on its way or with a person: saved unchanged, it is no news.
+
+    Its content may differ from what was sent last by what a pull has brought from there since.
+    """
+    newest = session.all(
+        "SELECT state FROM outbox WHERE connection = ? AND entity = ? AND crm_id = ? ORDER BY id DESC LIMIT 1",
+        (connection, entity.value, crm_id),
+    )
+    if newest:
+        return IntentState(newest[0][0]) is not IntentState.CANCELLED
+    return is_known_there(session, connection, entity, crm_id)
 
 
 # -- rules ------------------------------------------------------------------------------------------------------------

@@ -66,15 +66,16 @@ def push_document_of(connection: ConnectionSettings, entity: EntityType) -> Docu
 
 def outgoing_of(connection: ConnectionSettings) -> dict[EntityType, OutgoingEntity]:
     """What a connection is configured to push, mapped and checked, its owners too. Raises MappingDocumentFault."""
-    found = {}
-    for entity in PUSHED:
-        if entity in connection.push:
-            spec = sink_spec_of(connection, entity)
-            mapping = compile_push(push_document_of(connection, entity), spec)
-            outgoing = OutgoingEntity(connection.name, entity, spec, mapping)
-            check_owners(connection, outgoing)
-            found[entity] = outgoing
-    return found
+    return {entity: outgoing_entity_of(connection, entity) for entity in PUSHED if entity in connection.push}
+
+
+def outgoing_entity_of(connection: ConnectionSettings, entity: EntityType) -> OutgoingEntity:
+    """One entity of a connection, mapped and checked, its owners too. Raises MappingDocumentFault."""
+    spec = sink_spec_of(connection, entity)
+    mapping = compile_push(push_document_of(connection, entity), spec)
+    outgoing = OutgoingEntity(connection.name, entity, spec, mapping)
+    check_owners(connection, outgoing)
+    return outgoing
 
 
 def all_outgoing(settings: Settings) -> dict[ConnectionName, dict[EntityType, OutgoingEntity]]:

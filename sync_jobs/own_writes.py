@@ -84,6 +84,10 @@ class OwnWrites:
                 for new in wanted:
                     add_intent(self.session, new, moment)
 
+    def forget(self) -> None:
+        """Ask the store anew whether there are references of ours at all."""
+        self._has_references = None
+
     def _are_there_references(self) -> bool:
         if self._has_references is None:
             rows = self.session.all("SELECT 1 FROM client_references WHERE entity = ? LIMIT 1", (self.entity.value,))

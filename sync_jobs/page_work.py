@@ -225,6 +225,10 @@ class PageMapper:
                 learn((entity, arrival.record.external_id), arrival.crm_id)  # type: ignore[arg-type]
         return settled
 
+    def forget(self) -> None:
+        """Ask the store anew whether there are entities that a record could be linked to."""
+        self._has_unbound = None
+
     def _may_match(self) -> bool:
         """Asked when the first record without a binding comes: most reads never need to know."""
         if self._has_unbound is None:

@@ -16,7 +16,7 @@ def tuned_for_throughput() -> Iterator[None]:
     """Fewer looks of the cycle collector, quicker turns of the threads.
 
     A page makes tens of thousands of short-lived tuples and no cycles. And when the database has finished a
-    statement, the storing thread should not wait the usual 5 ms for the thread that prepares the next page.
+    statement, or a back office has answered, the thread that goes on should not wait the usual 5 ms for another one.
     """
     before, turn = gc.get_threshold(), sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH_SECONDS)

@@ -240,6 +240,15 @@ class Puller:
         stream.store(work, asked_at=asked_at)
         return work
 
+    def look_again(self, entity: EntityType) -> None:
+        """Forget what other processes may have changed since the last records were taken."""
+        self._references = References(self.session, self.connection)
+        stream = self._state(entity)
+        stream.mapper.references = self._references
+        stream.set_aside = letter_store.set_aside_ids(self.session, stream.stream_id)
+        stream.own.forget()
+        stream.mapper.forget()
+
     def _prepared(
         self,
         stream: StreamRun,

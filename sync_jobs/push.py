@@ -22,7 +22,7 @@ from threading import Event
 from connectors.sinks import Refused, SinkSpec
 from connectors.transport.fence import awake_seconds
 from crm_core.clock import Clock
-from crm_core.errors import StoreFault
+from crm_core.errors import ConfigurationFault, OutcomeUnknown, StoreFault
 from crm_core.ids import ConnectionName, EntityType
 from crm_core.intents import IntentEvent, IntentState
 from crm_core.store import outbox, outbox_steps, state
@@ -37,7 +37,7 @@ from sync_jobs.push_decisions import (
     after_look,
     after_stale,
     back_off,
-    may_be_sent_again,
+    before_look,
 )
 from sync_jobs.push_pace import Pace
 from sync_jobs.push_prepare import Prepared, Preparer
@@ -242,42 +242,52 @@ class Pusher:
         return tasks
 
     def _prepare(self, claimed: Sequence[Intent], lost: Sequence[Intent], now: datetime) -> list[Send | Look]:
-        """Map what was claimed; look up what was lost, unless the back office itself keeps it from doubling."""
+        """Map what was claimed; look up what was lost, unless that is decided without."""
         if claimed:
             done = self._preparer.prepare(claimed)
             self._ready.extend(done.ready)
             self._steps.extend(done.steps)
             self._parents.extend(done.parents)
+        to_be_looked_up = []
+        for intent in lost:
+            decided = before_look(intent, self._spec(intent), now)
+            if decided is None:
+                to_be_looked_up.append(intent)
+            else:
+                self._keep(decided)
         looks: list[Send | Look] = []
-        honoured = {intent.id for intent in lost if self._is_honoured(intent, now)}
-        self._steps.extend(
-            Step(intent, IntentEvent.MISS, message="its key is honoured over there: sent again")
-            for intent in lost
-            if intent.id in honoured
-        )
-        for prepared in self._preparer.prepare_look([intent for intent in lost if intent.id not in honoured]):
+        for prepared in self._preparer.prepare_look(to_be_looked_up):
             self._in_flight[prepared.intent.id] = prepared
             self.report.looked_up += 1
             looks.append(Look(prepared))
         return looks
+
+    def _keep(self, decided: Step | LookAgain) -> None:
+        """For the next round."""
+        if isinstance(decided, LookAgain):
+            self._again.append(decided)
+        else:
+            self._steps.append(decided)
 
     # -- what came back -----------------------------------------------------------------------------------------------
 
     def _took(self, outcomes: list[Outcome] | Broken) -> None:
         if isinstance(outcomes, Broken):
             self._broken = self._broken or outcomes.error
-            if outcomes.task is not None:
-                self._not_begun(outcomes.task, str(outcomes.error))
+            match outcomes:
+                case Broken(ConfigurationFault() as fault, Send() | Look() as task):
+                    self._not_begun(task, str(fault))
+                case Broken(error, Send(writes)):
+                    lost = OutcomeUnknown(f"the push failed: {type(error).__name__}: {error}")
+                    self._took([Answered(one, Refused(lost)) for one in writes])
+                case Broken(error, Look() as task):
+                    self._not_begun(task, str(error))
             return
         self._tasks_out -= 1
         for outcome in outcomes:
             self._in_flight.pop(outcome.prepared.intent.id, None)
-            decided = self._decided(outcome, self.clock())
-            if isinstance(decided, LookAgain):
-                self._again.append(decided)
-            else:
-                self._actions[decided.intent.id] = outcome.prepared.write.action.value
-                self._steps.append(decided)
+            self._actions[outcome.prepared.intent.id] = outcome.prepared.write.action.value
+            self._keep(self._decided(outcome, self.clock()))
 
     def _decided(self, outcome: Outcome, now: datetime) -> Step | LookAgain:
         prepared = outcome.prepared
@@ -356,7 +366,9 @@ class Pusher:
         now = self.clock()
         with self.session.transaction():
             kept = self._record(self._steps, self._again, now)
-        self._steps, self._again = [], []
+            for parent in self._parents:  # what now waits for it would wait for ever
+                outbox.add_intent(self.session, parent, now)
+        self._steps, self._again, self._parents = [], [], []
         self._count(kept)
         for _, _, what, _, count in outbox.count_intents(self.session, self.connection):
             if what not in (IntentState.CONFIRMED, IntentState.CANCELLED):
@@ -381,7 +393,3 @@ class Pusher:
 
     def _spec(self, intent: Intent) -> SinkSpec:
         return self.outgoing[intent.entity].spec
-
-    def _is_honoured(self, intent: Intent, now: datetime) -> bool:
-        spec = self._spec(intent)
-        return spec.max_batch == 1 and may_be_sent_again(intent, spec.finding_out, now)

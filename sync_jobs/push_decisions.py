@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from connectors.sinks import Accepted, Action, FindingOut, Found, Refused, Resolution, Write
+from connectors.sinks import Accepted, Action, FindingOut, Found, Refused, Resolution, SinkSpec, Write
 from crm_core.errors import (
     ConnectionBlocked,
     ConnectorError,
@@ -26,7 +26,7 @@ from crm_core.errors import (
 )
 from crm_core.intents import IntentEvent
 from crm_core.store.outbox import Intent
-from crm_core.store.outbox_steps import Step
+from crm_core.store.outbox_steps import IN_DOUBT, Step
 
 LONGEST_BACK_OFF = timedelta(minutes=5)
 MOST_STALE = 5
@@ -36,10 +36,10 @@ _SHARE_OF_HONOURED_TIME = 0.8
 
 @dataclass(frozen=True, slots=True)
 class LookAgain:
-    """It was looked up, and that is not enough."""
+    """It was looked up, and that is not enough. when: None = a person has to look, and to say."""
 
     intent: Intent
-    when: datetime
+    when: datetime | None
     why: str
 
 
@@ -86,19 +86,38 @@ def after_stale(intent: Intent, write: Write, found: Found | None, error: StaleV
     changes = differences(write.payload, found.values)
     if write.action is Action.UPDATE and not changes:
         return Step(intent, IntentEvent.CONFIRM, external_id=found.external_id, version=found.version, binds=True)
-    if intent.attempts >= MOST_STALE:
-        message = f"{error}; their version moved on each of {intent.attempts} times"
+    if intent.looks + 1 >= MOST_STALE:
+        message = f"{error}; their version moved on each of {MOST_STALE} times"
         return Step(intent, IntentEvent.REFUSE, cause=error.cause, message=message, version=found.version)
     message = "their version had moved on; sent again on top of it" + (f": {', '.join(changes)}" if changes else "")
-    return Step(intent, IntentEvent.FAIL, cause=error.cause, message=message, version=found.version, not_before=now)
+    return Step(
+        intent,
+        IntentEvent.FAIL,
+        cause=error.cause,
+        message=message,
+        version=found.version,
+        not_before=now,
+        looks=intent.looks + 1,
+    )
 
 
-def may_be_sent_again(intent: Intent, finding_out: FindingOut, now: datetime) -> bool:
-    """Whether the back office itself sees to it that sending again changes nothing: its key is honoured still.
+def before_look(intent: Intent, spec: SinkSpec, now: datetime) -> Step | LookAgain | None:
+    """What becomes of a lost write without looking it up; None = it is to be looked up.
 
-    For a sink that takes one write at a time: the key of a batch is not that of a write.
+    Its key is honoured still: the back office itself sees to it that sending again changes nothing. Nothing can be
+    searched over there: a person looks.
     """
-    if finding_out.resolution is not Resolution.NATIVE_KEY or finding_out.honoured_for is None:
+    if spec.finding_out.resolution is Resolution.NONE:
+        return LookAgain(intent, None, "nothing can be searched over there: a person has to look, and to say")
+    if _is_honoured(intent, spec, now):
+        return Step(intent, IntentEvent.MISS, message="its key is honoured over there: sent again")
+    return None
+
+
+def _is_honoured(intent: Intent, spec: SinkSpec, now: datetime) -> bool:
+    """For a sink that takes one write at a time only: the key of a batch is not that of a write."""
+    finding_out = spec.finding_out
+    if finding_out.resolution is not Resolution.NATIVE_KEY or finding_out.honoured_for is None or spec.max_batch > 1:
         return False
     if intent.first_sent_at is None:
         return False
@@ -116,9 +135,10 @@ def after_look(
         adopted: dict[str, Any] = {"external_id": found.external_id, "version": found.version, "binds": True}
         if not found.is_complete:
             return Step(intent, IntentEvent.MISS, message="was begun over there and is not finished", **adopted)
-        changes = differences(write.payload, found.values) if write.action is Action.UPDATE else []
+        changes = _missing(intent, write, found)
         if changes:
-            return Step(intent, IntentEvent.MISS, message=f"is not there yet: {', '.join(changes)}", **adopted)
+            message = f"is not there yet: {', '.join(changes)}"
+            return Step(intent, IntentEvent.MISS, message=message, action=Action.UPDATE.value, **adopted)
         return Step(intent, IntentEvent.ADOPT, message="was looked up and is there", **adopted)
     if write.action is Action.CANCEL:
         return Step(intent, IntentEvent.ADOPT, external_id=intent.external_id, message="is not there any more")
@@ -128,6 +148,18 @@ def after_look(
     if write.action is Action.UPDATE:
         return Step(intent, IntentEvent.REFUSE, cause="record_not_found", message="the record is gone over there")
     return Step(intent, IntentEvent.MISS, message="was looked up and is surely absent")
+
+
+def _missing(intent: Intent, write: Write, found: Found) -> list[str]:
+    """What of a change is not there, so that it goes out on top of what is.
+
+    A creation that we have sent is there as it was sent, or as their people changed it since. One in doubt may have
+    been followed by changes that the database, come back from a backup, does not know: it is compared like an update.
+    """
+    is_in_doubt = intent.cause == IN_DOUBT and write.action is not Action.CANCEL
+    if is_in_doubt and not write.payload:
+        return ["it cannot be put into their words to be compared"]
+    return differences(write.payload, found.values) if is_in_doubt or write.action is Action.UPDATE else []
 
 
 def after_failed_look(intent: Intent, error: ConnectorError, now: datetime) -> Step | LookAgain:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from crm_core.intents import IntentEvent, IntentState
 from crm_core.store import outbox, outbox_steps, state
 from crm_core.store.outbox import Intent
 from crm_core.store.session import Session
+from mappings.compiler import Explanation
 from sync_jobs.bootstrap import Hub
 from sync_jobs.outgoing import OutgoingEntity, all_outgoing
 from sync_jobs.push import Pusher
@@ -130,17 +132,51 @@ def opened_durably(hub: Hub) -> Iterator[Session]:
         session.close()
 
 
+_OPEN = """
+SELECT o.entity, CASE
+  WHEN o.state = 'rejected' THEN 'rejected'
+  WHEN o.state = 'outcome_unknown' THEN
+    CASE WHEN o.not_before IS NULL AND o.leased_until IS NULL THEN 'to be told' ELSE 'unknown' END
+  WHEN o.waits_id IS NOT NULL OR EXISTS (SELECT 1 FROM outbox e WHERE e.connection = o.connection AND e.id < o.id
+    AND e.state = 'outcome_unknown' AND e.not_before IS NULL AND e.leased_until IS NULL
+    AND ((e.entity = o.entity AND e.crm_id = o.crm_id) OR (e.entity = o.parent_entity AND e.crm_id = o.parent_id)))
+    THEN 'blocked'
+  ELSE 'waiting' END AS standing, count(*)
+FROM outbox o WHERE o.connection = ? AND o.state NOT IN ('confirmed', 'cancelled') GROUP BY o.entity, standing"""
+
+MOVES_BY_ITSELF = ("waiting", "unknown")
+"""Of what `open_work` tells: a later push goes on with these, and no person has to do anything."""
+
+
+def open_work(hub: Hub, connection: str) -> dict[EntityType, Counter[str]]:
+    """What is not at its end, by entity.
+
+    waiting: goes out by itself, now or later. unknown: is looked up. blocked: goes out once another record is known
+    over there. rejected: a person mends it. to be told: its outcome is unknown, and only a person can find it out.
+    """
+    found: dict[EntityType, Counter[str]] = {}
+    with opened_durably(hub) as session:
+        for entity, standing, count in session.all(_OPEN, (connection,)):
+            found.setdefault(EntityType(entity), Counter())[standing] += int(count)
+    return found
+
+
 # -- a rehearsal ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class PushChange:
-    """What a push would do for one intent: field -> (value over there, value sent). `error`: why it cannot go out."""
+    """What a push would do for one intent: field -> (value over there, value sent).
+
+    error: why it cannot go out. waits: for what it waits, and goes out after that by itself; its fields are not known
+    before.
+    """
 
     intent: Intent
     action: str
     fields: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
     error: str | None = None
+    waits: str | None = None
 
 
 def rehearse_push(hub: Hub, connection: str, *, limit: int = 50) -> list[PushChange]:
@@ -152,14 +188,18 @@ def rehearse_push(hub: Hub, connection: str, *, limit: int = 50) -> list[PushCha
         waiting = outbox.list_intents(session, connection=name, states=[IntentState.QUEUED], limit=limit)
         stream_ids = {entity: state.stream_id_of(session, name, entity) for entity in outgoing}
         done = Preparer(session, name, outgoing, stream_ids, hub.clock).prepare(waiting)
-    changes = {
-        step.intent.id: PushChange(step.intent, step.intent.action, error=step.message or step.cause)
-        for step in done.steps
-    }
+    changes = {step.intent.id: _held_up(step) for step in done.steps}
     with _opened(hub, settings) as connector:
         for prepared in done.ready:
             changes[prepared.intent.id] = _change(connector, prepared)
     return [changes[intent.id] for intent in waiting if intent.id in changes]
+
+
+def _held_up(step: outbox_steps.Step) -> PushChange:
+    intent, said = step.intent, step.message or step.cause
+    if step.event is IntentEvent.REFUSE:
+        return PushChange(intent, intent.action, error=said)
+    return PushChange(intent, intent.action, waits=said)
 
 
 def _change(connector: WritingConnector, prepared: Prepared) -> PushChange:
@@ -221,6 +261,18 @@ def _decided(hub: Hub, intent_ids: Sequence[int], event: IntentEvent, message: s
         return [outbox.decide(session, one, event, hub.clock(), message=message) for one in intent_ids]
 
 
+def recheck(hub: Hub, connection: str) -> int:
+    """After the database came back from a backup: what is queued in it may have been sent since. The next push looks
+    each of these intents up before it sends it. Returns how many.
+
+    Raises ConfigurationFault, and StoreFault, changing nothing, while a push of the connection is at work.
+    """
+    (name,) = pushing_connections(hub, connection)
+    with opened_durably(hub) as session, session.transaction():
+        outbox_steps.recover(session, name, hub.clock(), state.is_dead_here)
+        return outbox_steps.doubt(session, name, hub.clock())
+
+
 def edit(hub: Hub, intent_id: int, payload: Mapping[str, Any]) -> Intent:
     """Replace what a rejected intent will send; it goes out with `retry`. Raises StoreFault for any other state."""
     encoded = msgspec.json.Encoder(decimal_format="number").encode(dict(payload))
@@ -228,18 +280,38 @@ def edit(hub: Hub, intent_id: int, payload: Mapping[str, Any]) -> Intent:
         return outbox.edit_payload(session, intent_id, encoded, hub.clock())
 
 
+def outgoing_over(hub: Hub, connection: ConnectionName, entity: EntityType) -> Mapping[EntityType, OutgoingEntity]:
+    """What goes out over a connection, this entity included. Raises ConfigurationFault when it does not (any more)."""
+    hub.settings.get_connection(connection)
+    found = all_outgoing(hub.settings).get(connection, {})
+    if entity not in found:
+        raise ConfigurationFault(f"connection {connection!r} does not push {entity.value}: see `push` in its settings")
+    return found
+
+
 def payload_of(hub: Hub, intent: Intent) -> dict[str, Any]:
     """What was sent last, or what would be sent now. Raises what mapping it raises."""
     if intent.payload is not None:
         decoded: dict[str, Any] = msgspec.json.Decoder(float_hook=Decimal).decode(intent.payload)
         return decoded
-    outgoing: Mapping[EntityType, OutgoingEntity] = all_outgoing(hub.settings)[intent.connection]
+    outgoing = outgoing_over(hub, intent.connection, intent.entity)
     with opened_durably(hub) as session:
         stream_ids = {intent.entity: state.stream_id_of(session, intent.connection, intent.entity)}
         done = Preparer(session, intent.connection, outgoing, stream_ids, hub.clock).prepare([intent])
     if not done.ready:
         raise ConfigurationFault(f"intent {intent.id} cannot be mapped: {done.steps[0].message}")
     return dict(done.ready[0].write.payload)
+
+
+def explain(hub: Hub, intent: Intent, path: str) -> Explanation:
+    """Where a field of what this intent sends comes from, by the mapping in force: `wanted`, `lines[2].unit`.
+
+    Raises ConfigurationFault for a field without a rule, and for an entity that is not pushed any more.
+    """
+    outgoing = outgoing_over(hub, intent.connection, intent.entity)
+    with opened_durably(hub) as session:
+        stream_ids = {intent.entity: state.stream_id_of(session, intent.connection, intent.entity)}
+        return Preparer(session, intent.connection, outgoing, stream_ids, hub.clock).explain(intent, path)
 
 
 def find_open_intents(session: Session, connection: str, entity: EntityType, crm_id: CrmId) -> list[Intent]:

@@ -11,15 +11,16 @@ from typing import Any
 import msgspec
 
 from connectors.sinks import Action, Write
-from crm_core.errors import MappingFault, UnresolvedReference
+from crm_core.errors import ConfigurationFault, MappingFault, UnresolvedReference
 from crm_core.ids import ConnectionName, CrmId, EntityType, ExternalId
 from crm_core.intents import IntentEvent, IntentState
 from crm_core.model.data import values_as_data
 from crm_core.store.layout import table_of
 from crm_core.store.outbox import Intent, NewIntent
-from crm_core.store.outbox_steps import Step
+from crm_core.store.outbox_steps import IN_DOUBT, Step
 from crm_core.store.page import Binding, bindings_of_crm, entity_values, external_ids_of, texts_of_field
 from crm_core.store.session import Session
+from mappings.compiler import Explanation
 from mappings.operations import Refusal
 from mappings.outgoing import ADDRESSES
 from mappings.outgoing_plan import Reference
@@ -63,8 +64,44 @@ class Preparer:
     def prepare(self, intents: Sequence[Intent]) -> Preparation:
         """Map claimed intents; those that cannot be sent become steps."""
         done = Preparation([], [], [])
-        records = {intent.id: _record(intent) for intent in intents}
+        records = self._records(intents)
         bound = self._bindings(intents)
+        for intent in intents:
+            self._prepare(intent, records[intent.id], bound.get((intent.entity, intent.crm_id), []), done)
+        return done
+
+    def prepare_look(self, intents: Sequence[Intent]) -> list[Prepared]:
+        """Intents whose outcome is unknown, as they were sent; those in doubt as an update of theirs would be."""
+        bound = self._bindings(intents)
+        records = self._records([intent for intent in intents if intent.cause == IN_DOUBT])
+        found = []
+        for intent in intents:
+            there = bound.get((intent.entity, intent.crm_id), [])
+            action = Action(intent.action)
+            external_id = intent.external_id
+            if external_id is None and action is not Action.CREATE and there:
+                external_id = there[0].external_id
+            record = records.get(intent.id)
+            payload = _decode(intent.payload or b"{}") if record is None else self._as_update(intent, record)
+            write = _write(intent, action, payload, external_id, intent.version)
+            found.append(Prepared(intent, write, _encode(payload), intent.mapping or ""))
+        return found
+
+    def explain(self, intent: Intent, path: str) -> Explanation:
+        """Where a field of the payload comes from: `wanted`, `lines[2].unit`. Raises ConfigurationFault for one that no
+        rule fills, with the nearest name.
+        """
+        record = self._records([intent])[intent.id]
+        there = self._bindings([intent]).get((intent.entity, intent.crm_id), [])
+        record["action"] = _action(intent, there)[0].value
+        try:
+            return self.outgoing[intent.entity].mapping.explain(record, path, self._resolve)
+        except KeyError as error:
+            raise ConfigurationFault(str(error.args[0])) from None
+
+    def _records(self, intents: Sequence[Intent]) -> dict[int, dict[str, Any]]:
+        """What the push mapping reads of each; what they refer to is looked up for all of them at once."""
+        records = {intent.id: _record(intent) for intent in intents}
         wanted = [
             reference
             for intent in intents
@@ -73,24 +110,18 @@ class Preparer:
         ]
         self._look_up(wanted)
         self._add_addresses(intents, records)
-        for intent in intents:
-            self._prepare(intent, records[intent.id], bound.get((intent.entity, intent.crm_id), []), done)
-        return done
+        return records
 
-    def prepare_look(self, intents: Sequence[Intent]) -> list[Prepared]:
-        """Intents whose outcome is unknown, as they were sent."""
-        bound = self._bindings(intents)
-        found = []
-        for intent in intents:
-            there = bound.get((intent.entity, intent.crm_id), [])
-            action = Action(intent.action)
-            external_id = intent.external_id
-            if external_id is None and action is not Action.CREATE and there:
-                external_id = there[0].external_id
-            payload = intent.payload or b"{}"
-            write = _write(intent, action, _decode(payload), external_id, intent.version)
-            found.append(Prepared(intent, write, payload, intent.mapping or ""))
-        return found
+    def _as_update(self, intent: Intent, record: dict[str, Any]) -> dict[str, Any]:
+        """What an update would send; empty when it cannot be mapped now."""
+        if intent.is_edited and intent.payload is not None:
+            edited: dict[str, Any] = _decode(intent.payload)
+            return edited
+        record["action"] = Action.UPDATE.value
+        try:
+            return self.outgoing[intent.entity].mapping.apply(record, self._resolve, is_create=False)
+        except MappingFault:
+            return {}
 
     # -- one intent ---------------------------------------------------------------------------------------------------
 

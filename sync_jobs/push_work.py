@@ -13,9 +13,9 @@ from connectors.ports import WritingConnector
 from connectors.sinks import Accepted, Action, Found, Refused, Sink
 from connectors.transport.fence import sending_while
 from crm_core.errors import (
+    ConfigurationFault,
     ConnectionBlocked,
     ConnectorError,
-    CounterfoilError,
     OutcomeUnknown,
     RecordRejected,
     ServiceUnavailable,
@@ -89,7 +89,10 @@ Outcome = Answered | Reread | LookedUp | NotSent
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A thread cannot go on: its connector cannot be opened or is misconfigured. Nothing of `writes` was sent."""
+    """A thread cannot go on.
+
+    A ConfigurationFault comes before anything of its task was sent; after any other error nobody knows what was.
+    """
 
     error: BaseException
     task: Send | Look | None
@@ -161,12 +164,20 @@ def carry_out(sink: Sink, writes: Sequence[Prepared]) -> Iterator[Outcome]:
     for one, answer in zip(writes, _answers(sink, writes), strict=True):
         error = answer.error if isinstance(answer, Refused) else None
         if isinstance(error, StaleVersion) and one.write.action is not Action.CREATE:
-            looked = look_up(sink, one)
+            looked = _read_again(sink, one)
             if looked.failure is None:
                 yield Reread(one, error, looked.found)
                 continue
             answer = Refused(_kept_from_rereading(looked.failure))
         yield Answered(one, answer)
+
+
+def _read_again(sink: Sink, prepared: Prepared) -> LookedUp:
+    try:
+        return look_up(sink, prepared)
+    except ConfigurationFault as fault:
+        # others of this call were carried out: their answers must not be lost with this one
+        return LookedUp(prepared, failure=ServiceUnavailable(str(fault)))
 
 
 def _kept_from_rereading(failure: ConnectorError) -> ConnectorError:
@@ -181,10 +192,10 @@ def _answers(sink: Sink, writes: Sequence[Prepared]) -> Sequence[Accepted | Refu
         answers = sink.push([one.write for one in writes])
     except ConnectorError as error:
         return [Refused(error)] * len(writes)
-    except CounterfoilError:
-        raise  # the configuration: nothing was sent, and nothing will be until somebody acts
-    except Exception as error:
-        # A fault of the connector. What it had sent by then nobody knows.
+    except ConfigurationFault:
+        raise  # nothing was sent, and nothing will be until somebody acts
+    except BaseException as error:
+        # A fault of the connector, be it that it calls sys.exit(). What it had sent by then nobody knows.
         log.exception("the sink failed")
         fault = OutcomeUnknown(f"the connector failed: {type(error).__name__}: {error}")
         return [Refused(fault)] * len(writes)
@@ -200,8 +211,8 @@ def look_up(sink: Sink, prepared: Prepared) -> LookedUp:
         return LookedUp(prepared, sink.find(prepared.write))
     except ConnectorError as error:
         return LookedUp(prepared, failure=error)
-    except CounterfoilError:
+    except ConfigurationFault:
         raise
-    except Exception as error:
+    except BaseException as error:
         log.exception("the sink's look-up failed")
         return LookedUp(prepared, failure=OutcomeUnknown(f"the connector failed: {type(error).__name__}: {error}"))

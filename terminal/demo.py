@@ -1,5 +1,6 @@
 """`counterfoil demo`: a real ERP is booted, pulled, changed, pulled again; a pull is killed and resumed; both sides are
-compared value by value. It takes a few minutes at most and leaves nothing running.
+compared value by value; at the end the desk is open. It takes a few minutes at most, leaves nothing running, and where
+there is no terminal it ends by itself.
 """
 
 from __future__ import annotations
@@ -28,10 +29,11 @@ from sync_jobs.bootstrap import Hub, open_hub
 from sync_jobs.decisions import Decision
 from sync_jobs.report import Change
 from terminal.demo_compare import Comparison, compare
+from terminal.demo_desk import DeskFailed, show_desk
+from terminal.entities import entity_table, labels_for
 from terminal.progress import Bars, progress_bars
 from terminal.reports import change_tables, report_table
 from terminal.tables import draw
-from terminal.views import entity_table, labels_for
 
 _CONFIG = """\
 [store]
@@ -101,7 +103,7 @@ def run(console: Console | None = None) -> int:
             finally:
                 server.stop()
                 os.environ.pop("COUNTERFOIL_DEMO_PASSWORD", None)
-    except DemoFailed as failure:
+    except (DemoFailed, DeskFailed) as failure:
         console.print(f"[red bold]not as it must be:[/red bold] {failure}")
         return 1
     return 0 if comparison.agrees else 1
@@ -150,6 +152,9 @@ def _tell(story: Story) -> Comparison:
         f" [dim]{time.monotonic() - story.started:.0f} s[/dim]",
         soft_wrap=True,
     )
+
+    story.chapter("6  The desk, over the same CRM and the same Tryton")
+    show_desk(console, hub, looks_for="CUST-002")
     return comparison
 
 

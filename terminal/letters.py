@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from crm_core.errors import ConfigurationFault
 from terminal.frame import (
     EXIT_PARTIAL,
     Frame,
@@ -20,12 +18,12 @@ from terminal.frame import (
     pass_frame,
     payload_as_data,
 )
+from terminal.payloads import pretty, with_changes
 
 if TYPE_CHECKING:
     from crm_core.store.letters import DeadLetter, Deferral
 
 _STATUSES = ("open", "resolved", "discarded")
-_STEP = re.compile(r"(?P<name>[^.\[\]]+)|\[(?P<index>\d+)\]|\[\"(?P<quoted>[^\"]+)\"\]")
 
 
 @click.group("dead-letters", cls=SuggestingGroup, short_help="Records that were set aside.")
@@ -115,7 +113,7 @@ def show_letter(frame: Frame, letter_id: int, as_json: bool) -> None:
     for name, text in facts.items():
         if text:
             click.echo(f"  {name:<11} {printable(text)}")
-    click.echo(_pretty(letter.payload))
+    click.echo(pretty(letter.payload))
     if letter.candidates and letter.status == "open" and not letter.link:
         click.echo(f"choose: counterfoil dead-letters edit {letter.id} --link {letter.candidates[0]} (or --link new)")
 
@@ -148,7 +146,7 @@ def edit(frame: Frame, letter_id: int, changes: Sequence[str], source: Any, link
     elif changes:
         payload = with_changes(letter.payload, changes)
     elif link is None:
-        text = click.edit(_pretty(letter.payload), extension=".json")
+        text = click.edit(pretty(letter.payload), extension=".json")
         payload = None if text is None else checked_payload(text.encode(), "what you wrote")
     if payload == letter.payload:
         payload = None
@@ -210,89 +208,6 @@ def discard(frame: Frame, ids: Sequence[int]) -> None:
     for letter_id in ids:
         discard_letter(hub, letter_id)
         click.echo(f"discarded {letter_id}")
-
-
-def with_changes(payload: bytes, changes: Sequence[str]) -> bytes:
-    """The record with `path=value` put in; every other digit stays. Raises ConfigurationFault.
-
-    A value is JSON when it reads as JSON, else text: `9.50`, `true`, `null`, `"9.50"`, `box`.
-    """
-    import msgspec
-
-    record = _record_of(payload)
-    for change in changes:
-        path, equals, text = change.partition("=")
-        if not equals or not path:
-            raise ConfigurationFault(f"--set {change!r}: write PATH=VALUE")
-        try:
-            value = _decoder().decode(text.encode())
-        except msgspec.DecodeError:
-            value = text
-        _put(record, path, value)
-    return msgspec.json.Encoder(decimal_format="number").encode(record)
-
-
-def _put(record: Any, path: str, value: Any) -> None:
-    steps = _steps(path)
-    holder = record
-    for at, step in enumerate(steps):
-        is_last = at == len(steps) - 1
-        here = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in steps[: at + 1]).lstrip(".")
-        if isinstance(step, int):
-            if not isinstance(holder, list) or step >= len(holder):
-                raise ConfigurationFault(f"the record has no {here}")
-        elif not isinstance(holder, dict) or (not is_last and step not in holder):
-            raise ConfigurationFault(f"the record has no {here}")
-        if is_last:
-            holder[step] = value
-        else:
-            holder = holder[step]
-
-
-def _steps(path: str) -> list[str | int]:
-    steps: list[str | int] = []
-    at = 0
-    while at < len(path):
-        if path[at] == "." and steps:
-            at += 1
-        found = _STEP.match(path, at)
-        if found is None:
-            raise ConfigurationFault(f'{path!r} is no path; write a.b, a[0].b or a["odd.name"]')
-        index = found.group("index")
-        steps.append(int(index) if index else found.group("name") or found.group("quoted"))
-        at = found.end()
-    return steps
-
-
-def _decoder() -> Any:
-    from decimal import Decimal
-
-    import msgspec
-
-    return msgspec.json.Decoder(float_hook=Decimal)
-
-
-def _record_of(payload: bytes) -> dict[str, Any]:
-    import msgspec
-
-    try:
-        record = _decoder().decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationFault(f"the record is no JSON ({error}); replace it with --file") from error
-    if not isinstance(record, dict):
-        raise ConfigurationFault("the record is no JSON object; replace it with --file")
-    return record
-
-
-def _pretty(payload: bytes) -> str:
-    import msgspec
-
-    try:
-        return msgspec.json.format(payload, indent=2).decode()
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        from terminal.tables import printable
-
-        return printable(payload.decode("utf-8", "replace"))
 
 
 def _letter_data(letter: DeadLetter) -> dict[str, Any]:

@@ -2,14 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connectors.ports import Manifest
+from connectors.sinks import Action, Resolution
 from terminal.tables import Column, Table
 
 
+def connector_table(manifests: Sequence[Manifest]) -> Table:
+    """The connectors that are installed."""
+    rows = [
+        [m.name, m.title, m.category, str(len(m.streams)), ", ".join(entity.value for entity in m.sinks) or "nothing"]
+        for m in manifests
+    ]
+    columns = (
+        Column("name"),
+        Column("title", may_shrink=True),
+        Column("category", leaves_at=1),
+        Column("streams", align="right"),
+        Column("writes", may_shrink=True),
+    )
+    return Table("", columns, rows, ["`counterfoil describe NAME` tells more"])
+
+
+def connector_data(manifest: Manifest) -> dict[str, Any]:
+    """One of them for `--json`."""
+    return {
+        "name": manifest.name,
+        "title": manifest.title,
+        "category": manifest.category,
+        "streams": list(manifest.streams),
+        "sinks": list(manifest.sinks),
+    }
+
+
 def manifest_tables(manifest: Manifest) -> list[Table]:
-    """Streams, settings, and what else there is to know."""
+    """Streams, sinks, settings, and what else there is to know."""
     data = manifest_data(manifest)
     streams = Table(
         "streams",
@@ -46,7 +75,53 @@ def manifest_tables(manifest: Manifest) -> list[Table]:
         ],
         [f"limits: {manifest.limits}"] * bool(manifest.limits) + [f"more: {manifest.docs}"],
     )
-    return [streams, settings]
+    return [streams, *([_sink_table(data["sinks"])] if manifest.sinks else []), settings]
+
+
+def _sink_table(sinks: Sequence[Mapping[str, Any]]) -> Table:
+    rows = [
+        [
+            sink["entity"],
+            ", ".join(sink["actions"]),
+            _found_out(Resolution(sink["lost_answer"]), sink["max_batch"]),
+            _duration(sink["settle_seconds"]) or "0 s",
+            _duration(sink["honoured_seconds"] or 0),
+            sink["reference_field"] or "none",
+            str(sink["reference_length"] or ""),
+            str(sink["max_batch"]),
+            "" if sink["most_lines"] is None else str(sink["most_lines"]),
+            sink["note"],
+        ]
+        for sink in sinks
+    ]
+    columns = (
+        Column("entity"),
+        Column("can", folds=True),
+        Column("lost answer"),
+        Column("settles in", align="right", leaves_at=2),
+        Column("key holds", align="right", leaves_at=3),
+        Column("our reference", may_shrink=True, leaves_at=5),
+        Column("fits", align="right", leaves_at=5),
+        Column("at once", align="right", leaves_at=4),
+        Column("most lines", align="right", leaves_at=6),
+        Column("note", folds=True, leaves_at=7),
+    )
+    notes = [
+        "settles in: so long a write whose answer was lost may still be carried out",
+        "our reference: where it stands over there; fits: so many characters",
+        "a connection pushes what its `push` names",
+    ]
+    return Table("sinks", columns, rows, notes)
+
+
+def _found_out(resolution: Resolution, max_batch: int) -> str:
+    """How a lost answer is found out, in a few words; the key of a batch protects none of its writes by itself."""
+    if resolution is Resolution.NONE:
+        return "asks a person"
+    if resolution is Resolution.UPSERT:
+        return "upsert, looked up"
+    is_sent_again = resolution is Resolution.NATIVE_KEY and max_batch == 1
+    return "same key again" if is_sent_again else "looked up"
 
 
 def manifest_data(manifest: Manifest) -> dict[str, Any]:
@@ -68,6 +143,24 @@ def manifest_data(manifest: Manifest) -> dict[str, Any]:
                 "note": spec.note,
             }
             for entity, spec in manifest.streams.items()
+        ],
+        "sinks": [
+            {
+                "entity": entity.value,
+                "actions": [action.value for action in Action if action in spec.actions],
+                "required": list(spec.required),
+                "lost_answer": spec.finding_out.resolution.value,
+                "settle_seconds": spec.finding_out.settle_time.total_seconds(),
+                "honoured_seconds": spec.finding_out.honoured_for.total_seconds()
+                if spec.finding_out.honoured_for is not None
+                else None,
+                "reference_field": spec.finding_out.reference_field,
+                "reference_length": spec.finding_out.reference_length,
+                "max_batch": spec.max_batch,
+                "most_lines": spec.most_lines,
+                "note": spec.note,
+            }
+            for entity, spec in manifest.sinks.items()
         ],
         "settings": [
             {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crm_core.model.schema import FieldSpec, Kind, schema_of
-from crm_core.store.state import PULL_KINDS
+from crm_core.store.state import PULL_KINDS, PUSH_KIND
 from sync_jobs.decisions import Decision
 from terminal.frame import EXIT_PARTIAL, emit
 from terminal.tables import STATUS_STYLES, Column, Table, moment, plain, printable, seconds, show
@@ -76,22 +76,27 @@ def change_tables(changes: Sequence[Change]) -> list[Table]:
     laid_open = [(change, change_rows(change)) for change in changes]
     longest = max((len(field) for _, rows in laid_open for field, _, _ in rows), default=0)
     made = []
-    for change, fields in laid_open:
+    for change, rows in laid_open:
         is_new = change.decision is Decision.CREATED
-        rows = [
-            [f"  {field}".ljust(longest + 2), "" if is_new else _or_none(old), "" if is_new else "→", _or_none(new)]
-            for field, old, new in fields
-        ]
-        columns = (
-            Column("field"),
-            Column("before", folds=True, leaves_at=2),
-            Column("", leaves_at=1),
-            Column("after", folds=True),
-        )
         ours = "" if is_new else f" #{change.crm_id}"  # a rehearsal's new ids are not those of the pull
         title = f"{change.entity.value} {printable(change.external_id)}: {change.decision.value}{ours}"
-        made.append(Table(title, columns, rows, has_header=False))
+        made.append(difference_table(title, rows, longest, is_new=is_new))
     return made
+
+
+def difference_table(title: str, rows: Sequence[tuple[str, Any, Any]], longest: int, *, is_new: bool) -> Table:
+    """(field, before, after) each; only `after` of what is new. longest: of the fields of all tables, to align them."""
+    texts = [
+        [f"  {field}".ljust(longest + 2), "" if is_new else _or_none(old), "" if is_new else "→", _or_none(new)]
+        for field, old, new in rows
+    ]
+    columns = (
+        Column("field"),
+        Column("before", folds=True, leaves_at=2),
+        Column("", leaves_at=1),
+        Column("after", folds=True),
+    )
+    return Table(title, columns, texts, has_header=False)
 
 
 def _or_none(value: Any) -> str:
@@ -151,29 +156,44 @@ def run_table(runs: Sequence[Run]) -> Table:
                 run.status,
                 moment(run.started_at),
                 seconds((run.finished_at - run.started_at).total_seconds()) if run.finished_at else "",
-                f"{counts['read']:,}",
-                *(f"{counts[key]:,}" if counts[key] else "" for key in ("created", "updated", "deleted")),
+                f"{counts['sent' if run.kind == PUSH_KIND else 'read']:,}",
+                *(f"{counts[key]:,}" if counts[key] else "" for key in _WRITTEN),
                 f"{counts['set_aside']:,}" if counts["set_aside"] else "",
             ]
         )
         if run.error:
             notes.append(f"run {run.id} {run.status}: {printable(run.error)}")
+        if run.kind == PUSH_KIND:
+            notes += _left_by(run)
         if run.id in waiting:
             notes.append(f"  find out why; when it is right: {approval(run)}")
+    counted = {"sent" if run.kind == PUSH_KIND else "read" for run in runs}
     columns = (
         Column("run", align="right"),
         Column("job", may_shrink=True),
-        Column("kind", leaves_at=4),
+        Column("kind", leaves_at=1),
         Column("status", styles=STATUS_STYLES),
         Column("started"),
-        Column("time", align="right", leaves_at=3),
-        Column("read", align="right"),
-        Column("created", align="right", leaves_at=2),
-        Column("updated", align="right", leaves_at=2),
-        Column("deleted", align="right", leaves_at=2),
+        Column("time", align="right", leaves_at=4),
+        Column("records" if len(counted) > 1 else "".join(counted), align="right", leaves_at=1),
+        *(Column(key, align="right", leaves_at=leaves_at) for key, leaves_at in _WRITTEN.items()),
         Column("set aside", align="right"),
     )
     return Table("runs", columns, rows, notes)
+
+
+_WRITTEN = {"created": 2, "updated": 2, "deleted": 2, "cancelled": 3, "adopted": 3}
+"""What a run wrote, and when its column leaves: `deleted` a pull only, `cancelled` and `adopted` (found to be there
+already) a push only.
+"""
+
+
+def _left_by(run: Run) -> list[str]:
+    """What a push has left for a person, or for a later push."""
+    words = {"rejected": "rejected", "outcome_unknown": "without an answer", "queued": "queued"}
+    left = run.report.get("left") or {}
+    told = [f"{left[state]:,} {word}" for state, word in words.items() if left.get(state)]
+    return [f"run {run.id} left {', '.join(told)}; see `counterfoil outbox list`"] if told else []
 
 
 def approvable(runs: Sequence[Run]) -> set[int]:
@@ -186,13 +206,23 @@ def approvable(runs: Sequence[Run]) -> set[int]:
 
 
 def run_data(run: Run, *, waits_for_approval: bool) -> dict[str, Any]:
-    """A stored run for `--json`, its report as `pull --json` gives it."""
+    """A stored run for `--json`, its report as `pull --json` or `push --json` gives it."""
     made = {name: getattr(run, name) for name in run.__slots__ if name != "report"}
+    approve = approval(run) if waits_for_approval else None
+    if run.kind == PUSH_KIND:
+        numbers = {name: run.report.get(name, 0) for name in ("sent", "looked_up", "taken_over")}
+        return {**made, "entities": _entities(run), **numbers, "left": run.report.get("left", {}), "approval": approve}
     entities = {
         entity: {key: float(value) if key == "seconds" else value for key, value in report.items()}
-        for entity, report in run.report.items()
+        for entity, report in _entities(run).items()
     }
-    return {**made, "entities": entities, "approval": approval(run) if waits_for_approval else None}
+    return {**made, "entities": entities, "approval": approve}
+
+
+def _entities(run: Run) -> Mapping[str, Mapping[str, Any]]:
+    """Its counts by entity; nothing yet while it runs, or when it was killed."""
+    found: Mapping[str, Mapping[str, Any]] = run.report.get("entities", {}) if run.kind == PUSH_KIND else run.report
+    return found
 
 
 def approval(run: Run) -> str:
@@ -202,10 +232,11 @@ def approval(run: Run) -> str:
 
 def run_counts(run: Run) -> dict[str, int]:
     """A stored run's counts over all of its entities."""
-    entities = list(run.report.values())
-    names = ("read", *(decision.value for decision in Decision))
+    entities = list(_entities(run).values())
+    names = ("read", *(decision.value for decision in Decision), "cancelled", "adopted", "rejected")
     made = {name: sum(int(report.get(name) or 0) for report in entities) for name in names}
-    made["set_aside"] = made[Decision.DEAD.value] + made[Decision.DEFERRED.value]
+    made["sent"] = int(run.report.get("sent", 0)) if run.kind == PUSH_KIND else 0
+    made["set_aside"] = made[Decision.DEAD.value] + made[Decision.DEFERRED.value] + made["rejected"]
     return made
 
 
@@ -321,6 +352,7 @@ def mapping_table(found: Sequence[Mapping[str, Any]]) -> Table:
         [
             plain(one["connection"]),
             one["entity"],
+            one["direction"],
             one["version"],
             str(one["rules"]),
             str(one["examples"]),
@@ -333,6 +365,7 @@ def mapping_table(found: Sequence[Mapping[str, Any]]) -> Table:
     columns = (
         Column("connection", may_shrink=True),
         Column("entity"),
+        Column("of"),
         Column("version"),
         Column("rules", align="right"),
         Column("examples", align="right", leaves_at=3),
@@ -345,12 +378,10 @@ def mapping_table(found: Sequence[Mapping[str, Any]]) -> Table:
     return Table("mappings", columns, rows, notes if is_outdated else [])
 
 
-def rule_table(title: str, rules: Sequence[Mapping[str, str]]) -> Table:
-    """The rules of one mapping."""
-    rows = [
-        [rule["field"], printable(rule["rule"]), "CRM" if rule["owner"] == "crm" else "", printable(rule["place"])]
-        for rule in rules
-    ]
+def rule_table(title: str, rules: Sequence[Mapping[str, str]], unsaid: str) -> Table:
+    """The rules of one mapping. unsaid: the owner of a field whose rule names none."""
+    owners = {"crm": "CRM", "shared": "shared", "back_office": "back office", unsaid: ""}
+    rows = [[rule["field"], printable(rule["rule"]), owners[rule["owner"]], printable(rule["place"])] for rule in rules]
     columns = (
         Column("field"),
         Column("rule", folds=True),

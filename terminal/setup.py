@@ -52,6 +52,12 @@ _JOBS = """
 #
 # [connections.erp.mappings]
 # product = "mappings/product.yaml"
+#
+# What the `push` of a connection names goes out: an account once it is a customer, an order once it is more than a
+# draft or a quotation, and every later change of them. A mapping of your own for what goes out:
+#
+# [connections.erp.push_mappings]
+# order = "mappings/order-out.yaml"
 """
 
 
@@ -69,6 +75,10 @@ def _block(manifest: Manifest) -> str:
             value = f"${{{manifest.name.upper()}_{name.upper()}}}" if is_secret else ""
             line = f'# {name} = "{value}"'
             lines.append(f"{line:<40} # {info.description}" if info.description else line)
+    if manifest.sinks:
+        entities = ", ".join(f'"{entity.value}"' for entity in manifest.sinks)
+        line = f"# # push = [{entities}]"
+        lines.append(f"{line:<40} # what goes out there; nothing does without this line")
     return "\n".join(lines) + "\n"
 
 

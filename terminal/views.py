@@ -1,19 +1,15 @@
-"""From entities to tables and JSON: one view a noun of `counterfoil show`."""
+"""How entities are shown: one view a noun of `counterfoil show`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from crm_core.ids import CrmId, EntityType
-from crm_core.model.schema import schema_of
-from terminal.tables import STATUS_STYLES, Column, Table, moment, money, number, plain, printable
+from crm_core.ids import ENTERED_AS, CrmId, EntityType
+from terminal.tables import STATUS_STYLES, Column, moment, money, number, plain, printable
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
-    from crm_core.model.base import Entity
     from crm_core.store.repository import Label
 
     Labels = Mapping[EntityType, Mapping[CrmId, Label]]
@@ -147,7 +143,7 @@ def _credit(c: Any, labels: Labels) -> list[list[str]]:
 def _order(o: Any, labels: Labels) -> list[list[str]]:
     return [
         [
-            plain(o.number) or f"#{o.id}",
+            plain(o.number) or plain(o.custom.get(ENTERED_AS)) or f"#{o.id}",
             _name(labels, E.ACCOUNT, o.account_id),
             o.status,
             plain(o.order_date),
@@ -353,37 +349,3 @@ VIEWS: Mapping[str, View] = {
     ),
     "warehouses": View(E.WAREHOUSE, (_CODE, _NAME, _STATUS), _warehouse),
 }
-
-
-def labels_for(engine: Engine, entity: EntityType, entities: Iterable[Entity]) -> Labels:
-    """The codes and names of everything that these entities refer to: one query for each kind."""
-    from crm_core.store.repository import labels_of
-
-    found = list(entities)
-    wanted: dict[EntityType, list[CrmId | None]] = {}
-    for name, spec in schema_of(entity).fields.items():
-        if spec.references is not None:
-            wanted.setdefault(spec.references, []).extend(getattr(one, name) for one in found)
-    return {target: labels_of(engine, target, ids) for target, ids in wanted.items()}
-
-
-def entity_table(name: str, entities: Sequence[Entity], labels: Labels, *, total: int) -> Table:
-    """What `show` shows."""
-    view = VIEWS[name]
-    rows = [row for one in entities for row in view.rows(one, labels)]
-    notes = []
-    if len(entities) < total:
-        notes.append(f"{len(entities):,} of {total:,}; --limit shows more, a QUERY fewer")
-    if name == "credit" and any(cell.endswith("*") for row in rows for cell in row):
-        notes.append("* the back office does not tell every part: the exposure is at least this")
-    return Table(name.replace("-", " "), view.columns, rows, notes)
-
-
-def entity_data(entity: EntityType, one: Entity, labels: Labels) -> dict[str, Any]:
-    """An entity for `--json`: its fields, and beside each reference the code of what it refers to."""
-    made = one.model_dump()
-    for name, spec in schema_of(entity).fields.items():
-        if spec.references is not None and made[name] is not None:
-            label = labels[spec.references].get(made[name])
-            made[f"{name.removesuffix('_id')}_code"] = label.code if label else None
-    return made

@@ -49,6 +49,9 @@ def test_the_wheel_carries_what_runs_without_a_checkout(wheel: zipfile.ZipFile) 
         "simulators/tryton_server/requirements.txt",
         "simulators/tryton_server/scripts/seed.py",
         "crm_core/py.typed",
+        "http_api/desk/static/desk.css",
+        "http_api/desk/templates/base.html",
+        "http_api/desk/translations/fa.toml",
     } <= names
     assert not [name for name in names if name.startswith(("tests/", "bench/", "docs/"))]
 

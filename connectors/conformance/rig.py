@@ -166,7 +166,11 @@ def begin(rehearsal: Rehearsal, folder: Path, *, clock: Clock = system_clock, **
     Raises ConfigurationFault when what the rehearsal says can be sold was not pulled.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    hub = open_hub(write_settings(folder, rehearsal, **options), clock)
+    return pulled(open_hub(write_settings(folder, rehearsal, **options), clock), rehearsal)
+
+
+def pulled(hub: Hub, rehearsal: Rehearsal) -> Rig:
+    """Everything pulled into a hub that has the connection. Raises ConfigurationFault as `begin` does."""
     report = operations.pull(hub, CONNECTION)
     if report.status != "succeeded":
         raise ConfigurationFault(f"the first pull of {rehearsal.connector} ended as {report.status}: {report.error}")

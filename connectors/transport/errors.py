@@ -22,6 +22,7 @@ from crm_core.errors import (
     ProtocolViolation,
     RateLimited,
     RecordNotFound,
+    RecordRejected,
     ServiceUnavailable,
     StaleVersion,
     Transient,
@@ -87,7 +88,7 @@ def error_for(
     }
     if issubclass(found, Transient):
         facts["retry_after_seconds"] = refusal.retry_after_seconds
-    elif issubclass(found, ValidationRejected):
+    elif issubclass(found, RecordRejected):
         facts["fields"] = refusal.fields
     return found(shortened(redact(refusal.message[:MOST_TO_READ])) or "refused without a word", **facts)  # type: ignore[arg-type]
 

@@ -22,9 +22,14 @@ _UPGRADE_LOCK = 7_306_916_068_917_078_881
 
 @dataclass(frozen=True)
 class Database:
-    """Where the CRM core is kept: `sqlite:///path/to/file` or `postgresql://user@host/name`."""
+    """Where the CRM core is kept: `sqlite:///path/to/file` or `postgresql://user@host/name`.
+
+    patience_seconds: how long a transaction waits for one that is under way; None = 30. Jobs are patient, whoever asks
+    over HTTP is told to come back.
+    """
 
     url: str
+    patience_seconds: float | None = None
 
     def __post_init__(self) -> None:
         if not self.url.startswith(("sqlite:///", "postgresql://")):
@@ -47,11 +52,13 @@ class Database:
     ) -> Session:
         """A new session. Raises StoreFault when the database cannot be reached.
 
-        patience_seconds: how long a transaction waits for one that is under way; default 30.
+        patience_seconds: instead of the database's own.
 
         is_durable: what is committed outlives a power cut. For CRM changes and the outbox: an order that was sent and
         then forgotten would be sent again. A pull does without: what it loses it reads again.
         """
+        if patience_seconds is None:
+            patience_seconds = self.patience_seconds
         if self.is_sqlite:
             from crm_core.store.sqlite import BUSY_SECONDS, SqliteSession
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from crm_core.errors import OutcomeUnknown, StoreFault
 from crm_core.ids import ConnectionName, CrmId, EntityType, ExternalId
 from crm_core.intents import MOVING_STATES, IntentEvent, IntentState, state_after
 from crm_core.store.outbox import SELECT, SUPERSEDED, Intent, intent_of, new_token, note_events
@@ -24,18 +25,28 @@ _MOVING = ", ".join(f"'{state}'" for state in sorted(MOVING_STATES))
 _WAITED_FOR_IS_THERE = """EXISTS (SELECT 1 FROM bindings b JOIN streams s ON s.id = b.stream_id
   WHERE s.connection = o.connection AND s.entity = o.waits_entity AND b.crm_id = o.waits_id AND b.deleted_at IS NULL)"""
 
+_ITS_TURN = f"""NOT EXISTS (SELECT 1 FROM outbox e WHERE e.connection = o.connection AND e.entity = o.entity
+  AND e.crm_id = o.crm_id AND e.id < o.id AND e.state IN ({_MOVING}))
+AND (o.parent_id IS NULL OR NOT EXISTS (SELECT 1 FROM outbox p WHERE p.connection = o.connection
+  AND p.entity = o.parent_entity AND p.crm_id = o.parent_id AND p.id < o.id AND p.state IN ({_MOVING})))"""
+"""Not before earlier intents of the same record or of its account."""
+
 _CLAIMABLE = f"""
 SELECT o.id FROM outbox o
 WHERE o.connection = ? AND o.state = '{_S.QUEUED}' AND (o.not_before IS NULL OR o.not_before <= ?)
-AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.connection = o.connection AND e.entity = o.entity
-  AND e.crm_id = o.crm_id AND e.id < o.id AND e.state IN ({_MOVING}))
-AND (o.parent_id IS NULL OR NOT EXISTS (SELECT 1 FROM outbox p WHERE p.connection = o.connection
-  AND p.entity = o.parent_entity AND p.crm_id = o.parent_id AND p.id < o.id AND p.state IN ({_MOVING})))
-AND (o.waits_id IS NULL OR {_WAITED_FOR_IS_THERE})
+AND {_ITS_TURN} AND (o.waits_id IS NULL OR {_WAITED_FOR_IS_THERE})
 ORDER BY o.id LIMIT ?"""
-"""The oldest first; not before earlier ones of the same record or of its account, nor before what it refers to is known
-over there.
-"""
+"""The oldest first, in its turn, and not before what it refers to is known over there."""
+
+IN_DOUBT = "in_doubt"
+"""The cause of an intent that the database, come back from a backup, has as queued: it may have been sent since."""
+
+_LOST = f"""
+SELECT o.id FROM outbox o
+WHERE o.connection = ? AND o.state = '{_S.OUTCOME_UNKNOWN}' AND o.not_before <= ?
+AND (o.leased_until IS NULL OR o.leased_until <= ?) AND (coalesce(o.cause, '') <> '{IN_DOUBT}' OR ({_ITS_TURN}))
+ORDER BY o.not_before LIMIT ?"""
+"""What was sent had its turn; what is in doubt is found out in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +54,9 @@ class Step:
     """One step of an intent that a worker has: what happened, and what is kept of it.
 
     waits: the record that must be known over there first. message: kept on the intent, and as an event when the step is
-    off the usual way. binds: the record over there is the CRM's from now on.
+    off the usual way. action: what it does from now on, when that is another. looks: how often it was looked up (read
+    again) so far; None = as often as before when it goes back into the queue, else from 0 on. binds: the record over
+    there is the CRM's from now on.
     """
 
     intent: Intent
@@ -56,7 +69,16 @@ class Step:
     not_before: datetime | None = None
     lost_at: datetime | None = None
     waits: tuple[EntityType, CrmId] | None = None
+    looks: int | None = None
+    action: str | None = None
     binds: bool = False
+
+    @property
+    def looks_after(self) -> int:
+        """How often it was looked up, when this step is done."""
+        if self.looks is not None:
+            return self.looks
+        return self.intent.looks if self.event in (IntentEvent.FAIL, IntentEvent.RELEASE) else 0
 
 
 _QUIET = frozenset({_E.CLAIM, _E.RELEASE, _E.SEND, _E.CONFIRM, _E.FAIL})
@@ -82,12 +104,7 @@ def claim_lost(
 ) -> list[Intent]:
     """Within a transaction: take intents whose outcome is unknown and that are due to be looked up."""
     now = stamp(session, moment)
-    rows = session.all(
-        f"SELECT o.id FROM outbox o WHERE o.connection = ? AND o.state = '{_S.OUTCOME_UNKNOWN}'"
-        " AND o.not_before <= ? AND (o.leased_until IS NULL OR o.leased_until <= ?)"
-        f" ORDER BY o.not_before LIMIT ?{session.skip_locked}",
-        (connection, now, now, limit),
-    )
+    rows = session.all(_LOST + session.skip_locked, (connection, now, now, limit))
     return _lease(session, [row[0] for row in rows], _S.OUTCOME_UNKNOWN, None, owner, moment, until)
 
 
@@ -164,13 +181,14 @@ def record(
     session.run_many(
         "UPDATE outbox SET state = ?, external_id = coalesce(?, external_id), version = coalesce(?, version),"
         " cause = ?, field = ?, message = ?, not_before = ?, lost_at = coalesce(?, lost_at), waits_entity = ?,"
-        " waits_id = ?, looks = 0, lease_owner = '', leased_until = NULL, changed_at = ? WHERE id = ?",
+        " waits_id = ?, looks = ?, action = coalesce(?, action), lease_owner = '', leased_until = NULL,"
+        " changed_at = ? WHERE id = ?",
         [
             (
                 *(state_after(ours[step.intent.id], step.event).value, step.external_id, step.version, step.cause),
                 *(step.field, step.message, stamp(session, step.not_before), stamp(session, step.lost_at)),
                 *((step.waits[0].value, step.waits[1]) if step.waits else (None, None)),
-                *(now, step.intent.id),
+                *(step.looks_after, step.action, now, step.intent.id),
             )
             for step in kept
         ],
@@ -191,8 +209,11 @@ def record(
     return kept
 
 
-def look_again(session: Session, intents: Sequence[tuple[Intent, datetime, str]], moment: datetime) -> None:
-    """Within a transaction: these were looked up in vain, or could not be; (intent, when again, why) each."""
+def look_again(session: Session, intents: Sequence[tuple[Intent, datetime | None, str]], moment: datetime) -> None:
+    """Within a transaction: these were looked up in vain, or could not be; (intent, when again, why) each.
+
+    when again: None = not by itself; a person says what became of it.
+    """
     ours = _still_ours(session, [intent for intent, *_ in intents])
     now = stamp(session, moment)
     session.run_many(
@@ -236,18 +257,20 @@ def recover(
     sent = [intent for intent in orphans if intent.state is _S.SENT]
     # A new token fences the worker off, should it wake up.
     token = new_token()
-    for intents, event in ((claimed, _E.RELEASE), (sent, _E.LOSE)):
-        session.run_many(
-            "UPDATE outbox SET state = ?, lease_token = ?, lease_owner = '', leased_until = NULL, not_before = ?,"
-            " lost_at = ?, changed_at = ? WHERE id = ?",
-            [
-                (
-                    *(state_after(intent.state, event).value, token, now if event is _E.LOSE else None),
-                    *(now if event is _E.LOSE else stamp(session, intent.lost_at), now, intent.id),
-                )
-                for intent in intents
-            ],
-        )
+    session.run_many(
+        "UPDATE outbox SET state = ?, lease_token = ?, lease_owner = '', leased_until = NULL, not_before = NULL,"
+        " changed_at = ? WHERE id = ?",
+        [(state_after(intent.state, _E.RELEASE).value, token, now, intent.id) for intent in claimed],
+    )
+    gone = OutcomeUnknown("the worker that sent it is gone")
+    session.run_many(
+        "UPDATE outbox SET state = ?, lease_token = ?, lease_owner = '', leased_until = NULL, not_before = ?,"
+        " lost_at = ?, cause = ?, message = ?, changed_at = ? WHERE id = ?",
+        [
+            (state_after(intent.state, _E.LOSE).value, token, now, now, gone.cause, str(gone), now, intent.id)
+            for intent in sent
+        ],
+    )
     looked = [intent.id for intent in orphans if intent.state is _S.OUTCOME_UNKNOWN]
     if looked:
         condition, keys = session.where_in("id", looked)
@@ -256,8 +279,32 @@ def recover(
             f" WHERE {condition}",
             (token, now, keys),
         )
-    note_events(session, [(i.id, _E.LOSE, _S.OUTCOME_UNKNOWN, "the worker that sent it is gone") for i in sent], moment)
+    note_events(session, [(intent.id, _E.LOSE, _S.OUTCOME_UNKNOWN, str(gone)) for intent in sent], moment)
     return len(claimed), len(sent)
+
+
+def doubt(session: Session, connection: ConnectionName, moment: datetime) -> int:
+    """Within a transaction: what is queued has to be looked up before it is sent. Returns how many intents.
+
+    Raises StoreFault while a worker has intents of this connection.
+    """
+    with_worker = session.all(
+        "SELECT max(leased_until) FROM outbox WHERE connection = ? AND state IN (?, ?)",
+        (connection, _S.CLAIMED.value, _S.SENT.value),
+    )
+    until = unstamp(session, with_worker[0][0])
+    if until is not None:
+        raise StoreFault(
+            f"a worker has intents of {connection} until {until:%H:%M:%S} UTC: stop its push, and try again then"
+        )
+    now, after = stamp(session, moment), state_after(_S.QUEUED, _E.DOUBT)
+    rows = session.all(
+        "UPDATE outbox SET state = ?, cause = ?, field = NULL, message = NULL, not_before = ?, lost_at = ?, looks = 0,"
+        " changed_at = ? WHERE connection = ? AND state = ? RETURNING id",
+        (after.value, IN_DOUBT, now, now, now, connection, _S.QUEUED.value),
+    )
+    note_events(session, [(row[0], _E.DOUBT, after, "may have been sent since the backup") for row in rows], moment)
+    return len(rows)
 
 
 def release_waiting(session: Session, connection: ConnectionName, moment: datetime) -> int:

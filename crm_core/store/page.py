@@ -347,3 +347,14 @@ def get_payload_body(session: Session, page_id: int) -> list[msgspec.Raw]:
 def get_payload(session: Session, page_id: int, index: int) -> bytes:
     """One kept payload. Raises StoreFault when it was removed."""
     return bytes(get_payload_body(session, page_id)[index])
+
+
+def find_payload(session: Session, stream_id: int, external_id: str) -> bytes | None:
+    """The payload that a record was taken in from last; None: none is kept. Raises StoreFault when it was removed."""
+    rows = session.all(
+        "SELECT payload_page, payload_index FROM bindings WHERE stream_id = ? AND external_id = ?",
+        (stream_id, external_id),
+    )
+    if not rows or rows[0][0] is None:
+        return None
+    return get_payload(session, int(rows[0][0]), int(rows[0][1]))

@@ -6,22 +6,25 @@ each kind of part, whatever the number of entities. Nothing here writes.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Engine, Select, Table, and_, func, or_, select
+from sqlalchemy import Connection, Engine, Select, String, Table, and_, func, or_, select
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ColumnElement
+from sqlalchemy.sql.functions import FunctionElement
 
 from crm_core.errors import EntityAbsent, StoreFault
-from crm_core.ids import CrmId, EntityType
+from crm_core.ids import ENTERED_AS, CrmId, EntityType
 from crm_core.model.account import Contact, Credit
 from crm_core.model.base import Entity
 from crm_core.model.catalogue import Price, PriceList
-from crm_core.model.sales import Invoice
+from crm_core.model.sales import Invoice, Order
 from crm_core.model.schema import MODELS, schema_of
 from crm_core.model.stock import StockLevel, Warehouse
-from crm_core.store.tables import ENTITIES, PARTS
+from crm_core.store.tables import ENTITIES, PARTS, outbox
 
 DEFAULT_LIMIT = 100
 _IDS_AT_ONCE = 1000  # in one condition; SQLite takes 32,766 parameters, PostgreSQL 65,535
@@ -41,6 +44,9 @@ _SEARCHED: dict[EntityType, tuple[str, ...]] = {
     EntityType.PAYMENT: ("reference",),
 }
 """The fields of its own that a query is looked for in."""
+
+_ENTERED = (EntityType.ACCOUNT, EntityType.ORDER)
+"""Those that people enter, and look for by what they entered them as."""
 
 _SEARCHED_THROUGH: dict[EntityType, tuple[tuple[str, EntityType], ...]] = {
     EntityType.PRICE: (("product_id", EntityType.PRODUCT), ("price_list_id", EntityType.PRICE_LIST)),
@@ -70,6 +76,18 @@ class Label(NamedTuple):
 
     code: str
     name: str
+
+
+class NewestWrite(NamedTuple):
+    """Where an entity stands on its way to a back office: the state and the cause of its newest intent.
+
+    external_id: of the record over there, once it is known.
+    """
+
+    connection: str
+    state: str
+    cause: str | None
+    external_id: str | None
 
 
 # -- any entity -------------------------------------------------------------------------------------------------------
@@ -127,6 +145,46 @@ def find_by_code(engine: Engine, entity: EntityType, code: str) -> Entity | None
     return found[0] if len(found) == 1 else None
 
 
+def ids_by_code(engine: Engine, entity: EntityType, codes: Iterable[str]) -> dict[str, list[CrmId]]:
+    """Code or number -> the entities that have exactly this one, or were entered under it; absent ones left out."""
+    table = ENTITIES[entity]
+    field = _code_field(table)
+    columns = [_entered_as(table.c.custom), *([table.c[field]] if field is not None else [])]
+    return _ids_by(engine, table, columns, codes)
+
+
+def ids_by_name(engine: Engine, entity: EntityType, names: Iterable[str]) -> dict[str, list[CrmId]]:
+    """Name -> the entities that have exactly this one; those that nobody has are left out."""
+    table = ENTITIES[entity]
+    return _ids_by(engine, table, [table.c.name], names)
+
+
+def _ids_by(
+    engine: Engine, table: Table, columns: Sequence[ColumnElement[Any]], texts: Iterable[str]
+) -> dict[str, list[CrmId]]:
+    wanted = sorted(set(texts))
+    found: dict[str, list[CrmId]] = {}
+    with _connected(engine) as connection:
+        for some in (wanted[start : start + _IDS_AT_ONCE] for start in range(0, len(wanted), _IDS_AT_ONCE)):
+            for column in columns:
+                rows = connection.execute(select(column, table.c.id).where(column.in_(some)).order_by(table.c.id))
+                for text, crm_id in rows:
+                    if crm_id not in found.setdefault(text, []):
+                        found[text].append(crm_id)
+    return found
+
+
+def known_names(engine: Engine, entity: EntityType, limit: int = 20_000) -> list[str]:
+    """Codes and names, to suggest one of; the first so many by code."""
+    table = ENTITIES[entity]
+    fields = [table.c[name] for name in (_code_field(table), "name") if name is not None and name in table.c]
+    if not fields:
+        raise ValueError(f"a {entity.value} has no code")
+    with _connected(engine) as connection:
+        rows = connection.execute(select(*fields).order_by(fields[0]).limit(limit))
+        return list(dict.fromkeys(text for row in rows for text in row if text))
+
+
 def labels_of(engine: Engine, entity: EntityType, crm_ids: Iterable[CrmId | None]) -> dict[CrmId, Label]:
     """What people call these entities, in one query a thousand; those that are not there are left out."""
     table = ENTITIES[entity]
@@ -138,9 +196,29 @@ def labels_of(engine: Engine, entity: EntityType, crm_ids: Iterable[CrmId | None
     found: dict[CrmId, Label] = {}
     with _connected(engine) as connection:
         for ids in batched_ids(wanted):
-            rows = connection.execute(select(table.c.id, table.c[code], table.c[name]).where(table.c.id.in_(ids)))
+            called = func.coalesce(table.c[code], _entered_as(table.c.custom))
+            rows = connection.execute(select(table.c.id, called, table.c[name]).where(table.c.id.in_(ids)))
             found.update({row[0]: Label(row[1] or f"#{row[0]}", row[2] or "") for row in rows})
     return found
+
+
+def newest_writes(
+    engine: Engine, entity: EntityType, crm_ids: Iterable[CrmId | None]
+) -> dict[CrmId, list[NewestWrite]]:
+    """What was queued of these entities last, one for each connection that they go out over, by its name."""
+    o = outbox.c
+    found: dict[CrmId, dict[str, NewestWrite]] = defaultdict(dict)
+    with _connected(engine) as connection:
+        for ids in batched_ids(sorted({crm_id for crm_id in crm_ids if crm_id is not None})):
+            rows = connection.execute(
+                select(o.crm_id, o.connection, o.state, o.cause, o.external_id)
+                .where(o.entity == entity.value, o.crm_id.in_(ids))
+                .order_by(o.connection, o.id)
+            )
+            for crm_id, name, state, cause, external_id in rows:
+                known = found[crm_id].get(name)
+                found[crm_id][name] = NewestWrite(name, state, cause, external_id or (known and known.external_id))
+    return {crm_id: list(by_connection.values()) for crm_id, by_connection in found.items()}
 
 
 # -- what belongs to a product or an account --------------------------------------------------------------------------
@@ -171,9 +249,14 @@ def credit_of_account(engine: Engine, account_id: CrmId) -> list[Credit]:
     return sorted(found, key=lambda credit: credit.as_of, reverse=True)
 
 
-def invoices_of_account(engine: Engine, account_id: CrmId) -> list[Invoice]:
-    """All invoices and credit notes of an account, the newest first."""
-    return _of(engine, EntityType.INVOICE, Invoice, "account_id", account_id)
+def orders_of_account(engine: Engine, account_id: CrmId, *, limit: int | None = None) -> list[Order]:
+    """The orders and quotations of an account, the newest first. limit: None = all."""
+    return _of(engine, EntityType.ORDER, Order, "account_id", account_id, limit=limit)
+
+
+def invoices_of_account(engine: Engine, account_id: CrmId, *, limit: int | None = None) -> list[Invoice]:
+    """The invoices and credit notes of an account, the newest first. limit: None = all."""
+    return _of(engine, EntityType.INVOICE, Invoice, "account_id", account_id, limit=limit)
 
 
 def contacts_of_account(engine: Engine, account_id: CrmId) -> list[Contact]:
@@ -230,9 +313,11 @@ def _entities(connection: Connection, entity: EntityType, statement: Select[Any]
     return [model.model_validate(row) for row in rows]
 
 
-def _of(engine: Engine, entity: EntityType, model: type[E], field: str, crm_id: CrmId) -> list[E]:
+def _of(
+    engine: Engine, entity: EntityType, model: type[E], field: str, crm_id: CrmId, *, limit: int | None = None
+) -> list[E]:
     table = ENTITIES[entity]
-    statement = select(table).where(table.c[field] == crm_id).order_by(*_order(entity, table))
+    statement = select(table).where(table.c[field] == crm_id).order_by(*_order(entity, table)).limit(limit)
     with _connected(engine) as connection:
         return [found for found in _entities(connection, entity, statement) if isinstance(found, model)]
 
@@ -276,18 +361,38 @@ def _matches(entity: EntityType, query: str | None) -> ColumnElement[bool] | Non
 
 def _has_word(entity: EntityType, word: str) -> ColumnElement[bool]:
     table = ENTITIES[entity]
-    found = [_contains(table, field, word) for field in _SEARCHED.get(entity, ())]
+    found = [_contains(table.c[field], word) for field in _SEARCHED.get(entity, ())]
+    if entity in _ENTERED:
+        found.append(_contains(_entered_as(table.c.custom), word))
     for field, target in _SEARCHED_THROUGH.get(entity, ()):
         others = ENTITIES[target]
-        theirs = or_(*(_contains(others, name, word) for name in _SEARCHED[target]))
+        theirs = or_(*(_contains(others.c[name], word) for name in _SEARCHED[target]))
         found.append(table.c[field].in_(select(others.c.id).where(theirs)))
     return or_(*found)
 
 
-def _contains(table: Table, field: str, word: str) -> ColumnElement[bool]:
+def _contains(column: ColumnElement[Any], word: str) -> ColumnElement[bool]:
     # SQLite folds the case of ASCII only, so other scripts are asked for in the spellings that occur
     spellings = dict.fromkeys((word, word.lower(), word.upper(), word.title()))
-    return or_(*(table.c[field].icontains(spelling, autoescape=True) for spelling in spellings))
+    return or_(*(column.icontains(spelling, autoescape=True) for spelling in spellings))
+
+
+class _entered_as(FunctionElement[str]):  # noqa: N801 - reads as a function at its places of use
+    """The text under `ENTERED_AS` in a column of `custom`, or null."""
+
+    type = String()
+    name = ENTERED_AS
+    inherit_cache = True
+
+
+@compiles(_entered_as, "sqlite")
+def _on_sqlite(element: _entered_as, compiler: Any, **options: Any) -> str:
+    return f"json_extract({compiler.process(element.clauses, **options)}, '$.{ENTERED_AS}')"
+
+
+@compiles(_entered_as, "postgresql")
+def _on_postgresql(element: _entered_as, compiler: Any, **options: Any) -> str:
+    return f"({compiler.process(element.clauses, **options)} ->> '{ENTERED_AS}')"
 
 
 def _code_field(table: Table) -> str | None:

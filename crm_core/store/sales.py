@@ -6,6 +6,7 @@ Plain queries on a session, one account or product each; what has to be decided 
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,8 +22,9 @@ from crm_core.model.schema import Kind
 from crm_core.store.layout import table_of
 from crm_core.store.page import entity_values, get_moment, quoted, stamp, unstamp
 from crm_core.store.session import Row, Session, row_decoder
-from crm_core.store.state import allocate_ids
 
+_RESERVATIONS = 2**53
+"""As many as a number of a browser's script can tell apart."""
 _decoders: dict[tuple[type[Session], EntityType], Callable[[Row], Row]] = {}
 """Made once for each kind of database: making one takes longer than an answer's queries."""
 
@@ -92,6 +94,21 @@ def records_of(session: Session, entity: EntityType, crm_id: int) -> list[tuple[
             "SELECT s.connection, b.external_id FROM streams s JOIN bindings b ON b.stream_id = s.id AND b.crm_id = ?"
             " WHERE s.entity = ? AND b.deleted_at IS NULL ORDER BY s.id, b.external_id",
             (crm_id, entity.value),
+        )
+    ]
+
+
+def keys_of_field(
+    session: Session, entity: EntityType, field: str, crm_id: int
+) -> list[tuple[ConnectionName, ExternalId]]:
+    """The records behind the entities that refer to an account or product; those that are gone are left out."""
+    return [
+        (ConnectionName(connection), ExternalId(external_id))
+        for connection, external_id in session.all(
+            f"SELECT s.connection, b.external_id FROM {table_of(entity).name} e JOIN streams s ON s.entity = ?"
+            f' JOIN bindings b ON b.stream_id = s.id AND b.crm_id = e.id WHERE e."{field}" = ?'
+            " AND b.deleted_at IS NULL ORDER BY s.id, b.external_id",
+            (entity.value, crm_id),
         )
     ]
 
@@ -236,11 +253,14 @@ def add_reservation(
     expires_at: datetime,
     reference: str | None,
 ) -> int:
-    """Within a transaction that has the account's turn: promise so much; what has expired goes. Returns its id."""
+    """Within a transaction that has the account's turn: promise so much; what has expired goes.
+
+    Returns its id, which nobody can guess: who knows it may take it back.
+    """
     session.run(
         "DELETE FROM credit_reservations WHERE account_id = ? AND expires_at <= ?", (account_id, stamp(session, moment))
     )
-    reservation_id = allocate_ids(session, "credit_reservations", 1)
+    reservation_id = secrets.randbelow(_RESERVATIONS)
     encode = session.encode(Kind.NUMBER)
     session.run(
         "INSERT INTO credit_reservations (id, account_id, currency, amount, reference, created_at, expires_at)"
@@ -253,9 +273,10 @@ def add_reservation(
     return reservation_id
 
 
-def release_reservation(session: Session, reservation_id: int) -> bool:
-    """Within a transaction: it holds nothing any more. False when there was none."""
-    return session.run("DELETE FROM credit_reservations WHERE id = ?", (reservation_id,)) == 1
+def release_reservation(session: Session, reservation_id: int, account_id: int | None = None) -> bool:
+    """Within a transaction: it holds nothing any more. False when there was none, or none of that account's."""
+    of_account, account = ("", ()) if account_id is None else (" AND account_id = ?", (account_id,))
+    return session.run(f"DELETE FROM credit_reservations WHERE id = ?{of_account}", (reservation_id, *account)) == 1
 
 
 def _reservation(session: Session, row: Row) -> Reservation:

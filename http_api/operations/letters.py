@@ -15,7 +15,7 @@ from crm_core.access import Scope
 from crm_core.ids import EntityType
 from crm_core.store import letters as store
 from crm_core.store.letters import DeadLetter
-from http_api.access import changes, reads
+from http_api.guard import GuardedRoute, changes, reads
 from http_api.operations.shapes import (
     CauseShape,
     LetterShape,
@@ -32,12 +32,13 @@ from sync_jobs import letter_operations as verbs
 from sync_jobs.bootstrap import Hub
 from sync_jobs.operations import get_letters
 
-router = APIRouter(tags=["operations"], responses=problems())
+router = APIRouter(tags=["operations"], responses=problems(), route_class=GuardedRoute)
 
 NameQuery = Annotated[str | None, Query(max_length=200)]
 
 
-@router.get("/dead-letters", response_model=LettersShape, dependencies=[reads(Scope.OPERATIONS)])
+@router.get("/dead-letters", response_model=LettersShape)
+@reads(Scope.OPERATIONS)
 async def list_letters(
     request: Request,
     connection: NameQuery = None,
@@ -67,12 +68,8 @@ async def list_letters(
     )
 
 
-@router.get(
-    "/dead-letters/{letter_id}",
-    response_model=WholeLetterShape,
-    responses=problems(404),
-    dependencies=[reads(Scope.OPERATIONS)],
-)
+@router.get("/dead-letters/{letter_id}", response_model=WholeLetterShape, responses=problems(404))
+@reads(Scope.OPERATIONS)
 async def get_letter(request: Request, letter_id: RowId) -> Response:
     """One letter with its record, digit by digit."""
     (found,) = await run_sync(get_letters, request.app.state.face.hub, [letter_id])
@@ -115,9 +112,9 @@ _EDIT: dict[str, Any] = {
     "/dead-letters/{letter_id}",
     response_model=WholeLetterShape,
     responses=problems(404, 409, 413, 415),
-    dependencies=[changes(Scope.OPERATIONS)],
     openapi_extra=_EDIT,
 )
+@changes(Scope.OPERATIONS)
 async def edit_letter(request: Request, letter_id: RowId) -> Response:
     """Change what will be replayed, or choose the match. The back office is not changed: mend it there, too."""
     edit = await body_of(request, LetterEdit)
@@ -128,12 +125,8 @@ async def edit_letter(request: Request, letter_id: RowId) -> Response:
     return _whole(await run_sync(lambda: verbs.edit_letter(hub, letter_id, payload=payload, link=edit.link)))
 
 
-@router.post(
-    "/dead-letters/{letter_id}/replay",
-    response_model=ReplayedShape,
-    responses=problems(404, 409),
-    dependencies=[changes(Scope.OPERATIONS)],
-)
+@router.post("/dead-letters/{letter_id}/replay", response_model=ReplayedShape, responses=problems(404, 409))
+@changes(Scope.OPERATIONS)
 async def replay_letter(request: Request, letter_id: RowId) -> Response:
     """Map it again, edited or not; the back office is not asked. 503 while a pull has the connection."""
     hub: Hub = request.app.state.face.hub
@@ -155,12 +148,8 @@ class LettersOfCause(Shape):
     connection: Annotated[str | None, Field(max_length=200)] = None
 
 
-@router.post(
-    "/dead-letters/replay",
-    response_model=ReplayedShape,
-    responses=problems(404, 409, 413, 415),
-    dependencies=[changes(Scope.OPERATIONS)],
-)
+@router.post("/dead-letters/replay", response_model=ReplayedShape, responses=problems(404, 409, 413, 415))
+@changes(Scope.OPERATIONS)
 async def replay_letters(request: Request, order: TheseLetters | LettersOfCause) -> Response:
     """Map several again: these, or all open ones of a cause (of a connection)."""
     hub: Hub = request.app.state.face.hub
@@ -173,12 +162,8 @@ async def replay_letters(request: Request, order: TheseLetters | LettersOfCause)
     return answered(await run_sync(lambda: _replayed(hub, chosen())))
 
 
-@router.post(
-    "/dead-letters/{letter_id}/discard",
-    response_model=LetterShape,
-    responses=problems(404, 409),
-    dependencies=[changes(Scope.OPERATIONS)],
-)
+@router.post("/dead-letters/{letter_id}/discard", response_model=LetterShape, responses=problems(404, 409))
+@changes(Scope.OPERATIONS)
 async def discard_letter(request: Request, letter_id: RowId) -> Response:
     """The record is not wanted as it is. A later change of it comes in as usual."""
     hub: Hub = request.app.state.face.hub

@@ -16,7 +16,7 @@ from crm_core.ids import EntityType
 from crm_core.intents import IntentState
 from crm_core.store import outbox as store
 from crm_core.store.outbox import Intent, OutboxEvent
-from http_api.access import changes, reads
+from http_api.guard import GuardedRoute, changes, reads
 from http_api.operations.letters import NameQuery, body_of
 from http_api.operations.shapes import (
     IntentShape,
@@ -33,10 +33,11 @@ from http_api.shapes import After, Limit, RowId, Shape, answered, problems
 from sync_jobs import push_operations as verbs
 from sync_jobs.bootstrap import Hub
 
-router = APIRouter(tags=["operations"], responses=problems())
+router = APIRouter(tags=["operations"], responses=problems(), route_class=GuardedRoute)
 
 
-@router.get("/outbox", response_model=IntentsShape, dependencies=[reads(Scope.OPERATIONS)])
+@router.get("/outbox", response_model=IntentsShape)
+@reads(Scope.OPERATIONS)
 async def list_intents(
     request: Request,
     connection: NameQuery = None,
@@ -75,12 +76,8 @@ async def list_intents(
     )
 
 
-@router.get(
-    "/outbox/{intent_id}",
-    response_model=WholeIntentShape,
-    responses=problems(404),
-    dependencies=[reads(Scope.OPERATIONS)],
-)
+@router.get("/outbox/{intent_id}", response_model=WholeIntentShape, responses=problems(404))
+@reads(Scope.OPERATIONS)
 async def get_intent(request: Request, intent_id: RowId) -> Response:
     """One intent: what it says, in our words and in theirs, and what happened to it."""
     hub: Hub = request.app.state.face.hub
@@ -127,9 +124,9 @@ _EDIT: dict[str, Any] = {
     "/outbox/{intent_id}",
     response_model=IntentShape,
     responses=problems(404, 409, 413, 415),
-    dependencies=[changes(Scope.OPERATIONS)],
     openapi_extra=_EDIT,
 )
+@changes(Scope.OPERATIONS)
 async def edit_intent(request: Request, intent_id: RowId) -> Response:
     """Replace what a rejected intent will send; it goes out with `retry`. What the CRM has stays as it is."""
     edit = await body_of(request, IntentEdit)
@@ -140,24 +137,16 @@ async def edit_intent(request: Request, intent_id: RowId) -> Response:
     return answered(intent_shape(await run_sync(verbs.edit, request.app.state.face.hub, intent_id, payload)))
 
 
-@router.post(
-    "/outbox/{intent_id}/retry",
-    response_model=IntentShape,
-    responses=problems(404, 409),
-    dependencies=[changes(Scope.OPERATIONS)],
-)
+@router.post("/outbox/{intent_id}/retry", response_model=IntentShape, responses=problems(404, 409))
+@changes(Scope.OPERATIONS)
 async def retry_intent(request: Request, intent_id: RowId) -> Response:
     """Let a rejected intent go out again, edited or mapped anew."""
     (decided,) = await run_sync(verbs.retry, request.app.state.face.hub, [intent_id])
     return answered(intent_shape(decided))
 
 
-@router.post(
-    "/outbox/{intent_id}/cancel",
-    response_model=IntentShape,
-    responses=problems(404, 409),
-    dependencies=[changes(Scope.OPERATIONS)],
-)
+@router.post("/outbox/{intent_id}/cancel", response_model=IntentShape, responses=problems(404, 409))
+@changes(Scope.OPERATIONS)
 async def cancel_intent(request: Request, intent_id: RowId) -> Response:
     """Give it up: it will not be sent. What the CRM has stays as it is."""
     (decided,) = await run_sync(verbs.cancel, request.app.state.face.hub, [intent_id])
@@ -177,12 +166,8 @@ class FoundAbsent(Shape):
     is_there: Literal[False]
 
 
-@router.post(
-    "/outbox/{intent_id}/resolve",
-    response_model=IntentShape,
-    responses=problems(404, 409, 413, 415),
-    dependencies=[changes(Scope.OPERATIONS)],
-)
+@router.post("/outbox/{intent_id}/resolve", response_model=IntentShape, responses=problems(404, 409, 413, 415))
+@changes(Scope.OPERATIONS)
 async def resolve_intent(request: Request, intent_id: RowId, found: FoundThere | FoundAbsent) -> Response:
     """Settle an intent whose outcome is unknown: it is there, under this id, or it is not, and goes out again."""
     hub: Hub = request.app.state.face.hub

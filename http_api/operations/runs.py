@@ -12,10 +12,10 @@ from connectors.registry import get_connector
 from crm_core.access import Scope
 from crm_core.errors import CounterfoilError
 from crm_core.store import state
-from http_api.access import changes, reads
+from http_api.guard import GuardedRoute, changes, reads
 from http_api.operations.shapes import (
     BreakerShape,
-    CheckShape,
+    ConnectionCheckShape,
     ConnectionShape,
     ConnectionsShape,
     JobShape,
@@ -29,13 +29,14 @@ from sync_jobs.bootstrap import Hub
 from sync_jobs.live.answers import BreakerReport
 from sync_jobs.settings import ConnectionSettings, open_connector
 
-router = APIRouter(tags=["operations"], responses=problems())
+router = APIRouter(tags=["operations"], responses=problems(), route_class=GuardedRoute)
 
 _WENT_WELL = ("succeeded", "partial", "running")
 ConnectionPath = Annotated[str, Path(min_length=1, max_length=200, description="Its name in the configuration.")]
 
 
-@router.get("/runs", response_model=RunsShape, dependencies=[reads(Scope.OPERATIONS)])
+@router.get("/runs", response_model=RunsShape)
+@reads(Scope.OPERATIONS)
 async def list_runs(
     request: Request,
     job: Annotated[str | None, Query(max_length=200, description="Only those of this job.")] = None,
@@ -54,7 +55,8 @@ async def list_runs(
     return answered(RunsShape(runs=[run_shape(run) for run in found], next_before=found[-1].id if is_more else None))
 
 
-@router.get("/runs/{run_id}", response_model=RunShape, responses=problems(404), dependencies=[reads(Scope.OPERATIONS)])
+@router.get("/runs/{run_id}", response_model=RunShape, responses=problems(404))
+@reads(Scope.OPERATIONS)
 async def get_run(request: Request, run_id: RowId) -> Response:
     """One run."""
     hub: Hub = request.app.state.face.hub
@@ -69,19 +71,16 @@ async def get_run(request: Request, run_id: RowId) -> Response:
     return answered(run_shape(found))
 
 
-@router.get("/connections", response_model=ConnectionsShape, dependencies=[reads(Scope.OPERATIONS)])
+@router.get("/connections", response_model=ConnectionsShape)
+@reads(Scope.OPERATIONS)
 async def list_connections(request: Request) -> Response:
     """The configured back offices: their jobs with the last run of each, and whether live questions go through."""
     found = await run_sync(_connections, request.app.state.face)
     return answered(ConnectionsShape(connections=found))
 
 
-@router.get(
-    "/connections/{name}",
-    response_model=ConnectionShape,
-    responses=problems(404),
-    dependencies=[reads(Scope.OPERATIONS)],
-)
+@router.get("/connections/{name}", response_model=ConnectionShape, responses=problems(404))
+@reads(Scope.OPERATIONS)
 async def get_connection(request: Request, name: ConnectionPath) -> Response:
     """One of them."""
     for found in await run_sync(_connections, request.app.state.face):
@@ -90,12 +89,8 @@ async def get_connection(request: Request, name: ConnectionPath) -> Response:
     raise not_found("connection", repr(name))
 
 
-@router.post(
-    "/connections/{name}/check",
-    response_model=CheckShape,
-    responses=problems(404),
-    dependencies=[changes(Scope.OPERATIONS)],
-)
+@router.post("/connections/{name}/check", response_model=ConnectionCheckShape, responses=problems(404))
+@changes(Scope.OPERATIONS)
 async def check_connection(request: Request, name: ConnectionPath) -> Response:
     """Make the cheapest authenticated call and say how it went. Nothing is changed over there."""
     hub: Hub = request.app.state.face.hub
@@ -104,14 +99,14 @@ async def check_connection(request: Request, name: ConnectionPath) -> Response:
     return answered(await run_sync(_check, hub.settings.get_connection(name)))
 
 
-def _check(settings: ConnectionSettings) -> CheckShape:
+def _check(settings: ConnectionSettings) -> ConnectionCheckShape:
     try:
         with open_connector(settings) as connector:
             connector.check()
     except CounterfoilError as error:
         problem = problem_of(error)
-        return CheckShape(is_ok=False, cause=problem.cause, detail=problem.detail)
-    return CheckShape(is_ok=True, cause=None, detail=None)
+        return ConnectionCheckShape(is_ok=False, cause=problem.cause, detail=problem.detail)
+    return ConnectionCheckShape(is_ok=True, cause=None, detail=None)
 
 
 def _connections(face: Any) -> list[ConnectionShape]:

@@ -90,7 +90,7 @@ class ConnectionsShape(Shape):
     connections: list[ConnectionShape]
 
 
-class CheckShape(Shape):
+class ConnectionCheckShape(Shape):
     """Whether the cheapest authenticated call went well; otherwise why not."""
 
     is_ok: bool

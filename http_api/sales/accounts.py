@@ -11,7 +11,7 @@ from crm_core.access import Scope
 from crm_core.ids import CrmId, EntityType
 from crm_core.model.account import Account
 from crm_core.store.repository import count_entities, get_entity, list_entities
-from http_api.access import reads
+from http_api.guard import GuardedRoute, reads
 from http_api.sales.asking import DeadlineQuery, FreshnessQuery, asked, copies_of, freshness_of
 from http_api.sales.shapes import (
     AccountCreditShape,
@@ -26,7 +26,7 @@ from http_api.shapes import Limit, RowId, answered, problems
 from sync_jobs.bootstrap import Hub
 from sync_jobs.live.desk import LiveDesk
 
-router = APIRouter(tags=["sales"], responses=problems(), dependencies=[reads(Scope.SALES_READ)])
+router = APIRouter(tags=["sales"], responses=problems(), route_class=GuardedRoute)
 
 SearchQuery = Annotated[
     str | None,
@@ -35,6 +35,7 @@ SearchQuery = Annotated[
 
 
 @router.get("/accounts", response_model=AccountsShape)
+@reads(Scope.SALES_READ)
 async def list_accounts(request: Request, q: SearchQuery = None, limit: Limit = 20) -> Response:
     """Accounts by code, from the CRM's own store."""
     hub: Hub = request.app.state.face.hub
@@ -50,6 +51,7 @@ async def list_accounts(request: Request, q: SearchQuery = None, limit: Limit = 
 
 
 @router.get("/accounts/{account_id}", response_model=WholeAccountShape, responses=problems(404))
+@reads(Scope.SALES_READ)
 async def get_account(request: Request, account_id: RowId) -> Response:
     """One account with its addresses, from the CRM's own store."""
     hub: Hub = request.app.state.face.hub
@@ -63,6 +65,7 @@ async def get_account(request: Request, account_id: RowId) -> Response:
 
 
 @router.get("/accounts/{account_id}/credit", response_model=AccountCreditShape, responses=problems(404))
+@reads(Scope.SALES_READ)
 async def get_credit(
     request: Request, account_id: RowId, freshness: FreshnessQuery = "live", deadline_seconds: DeadlineQuery = None
 ) -> Response:

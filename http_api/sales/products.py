@@ -11,7 +11,7 @@ from crm_core.access import Scope
 from crm_core.ids import CrmId, EntityType
 from crm_core.model.catalogue import Product, UnitGroup
 from crm_core.store.repository import count_entities, find_entity, get_entity, list_entities
-from http_api.access import reads
+from http_api.guard import GuardedRoute, reads
 from http_api.sales.accounts import SearchQuery
 from http_api.sales.asking import DeadlineQuery, FreshnessQuery, asked, copies_of, freshness_of
 from http_api.sales.shapes import (
@@ -27,10 +27,11 @@ from http_api.shapes import Limit, RowId, answered, problems
 from sync_jobs.bootstrap import Hub
 from sync_jobs.live.desk import LiveDesk
 
-router = APIRouter(tags=["sales"], responses=problems(), dependencies=[reads(Scope.SALES_READ)])
+router = APIRouter(tags=["sales"], responses=problems(), route_class=GuardedRoute)
 
 
 @router.get("/products", response_model=ProductsShape)
+@reads(Scope.SALES_READ)
 async def list_products(request: Request, q: SearchQuery = None, limit: Limit = 20) -> Response:
     """Products by code, from the CRM's own store."""
     hub: Hub = request.app.state.face.hub
@@ -46,6 +47,7 @@ async def list_products(request: Request, q: SearchQuery = None, limit: Limit = 
 
 
 @router.get("/products/{product_id}", response_model=WholeProductShape, responses=problems(404))
+@reads(Scope.SALES_READ)
 async def get_product(request: Request, product_id: RowId) -> Response:
     """One product with the units that it is counted in, from the CRM's own store."""
     hub: Hub = request.app.state.face.hub
@@ -62,6 +64,7 @@ async def get_product(request: Request, product_id: RowId) -> Response:
 
 
 @router.get("/products/{product_id}/stock", response_model=StockShape, responses=problems(404))
+@reads(Scope.SALES_READ)
 async def get_stock(
     request: Request,
     product_id: RowId,

@@ -12,7 +12,7 @@ from crm_core.model.catalogue import Product, UnitGroup
 from http_api.shapes import Moment, Number, Shape, number, number_or_none
 from sync_jobs.live.answers import CreditAnswer, Source, StockAnswer, StockFigures, WarehouseStock
 
-Currency = Annotated[str, Field(examples=["EUR"])]
+Day = Annotated[date, Field(examples=["2026-11-22"])]
 
 
 class SourceShape(Shape):
@@ -305,6 +305,3 @@ def _figures(figures: StockFigures) -> dict[str, str | None]:
         "available": number_or_none(figures.available),
         "on_order": number_or_none(figures.on_order),
     }
-
-
-Day = Annotated[date, Field(examples=["2026-11-22"])]

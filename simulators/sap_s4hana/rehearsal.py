@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
@@ -243,40 +244,19 @@ class Rehearsal:
 
     def held(self, entity: str) -> list[Held]:
         """See `Rehearsal.held`."""
-        return (
-            [self._held_order(row) for row in self.simulator.rows("A_SalesOrder")]
-            if entity == "order"
-            else [self._held_account(row) for row in self._customers()]
-        )
+        if entity != "order":
+            return [self._held_account(row) for row in self._customers()]
+        items = self._by_order("A_SalesOrderItem")
+        prices = self._by_order("A_SalesOrderItemPrElement", ConditionType="PPR0")
+        orders = self.simulator.rows("A_SalesOrder")
+        return [_held_order(row, items[row["SalesOrder"]], prices[row["SalesOrder"]]) for row in orders]
 
-    def _held_order(self, row: Mapping[str, Value]) -> Held:
-        items = self.simulator.rows("A_SalesOrderItem", SalesOrder=row["SalesOrder"])
-        open_items = [item for item in items if not item["SalesDocumentRjcnReason"]]
-        requested = row["RequestedDeliveryDate"]
-        return Held(
-            str(row["SalesOrder"]),
-            _reference_in(row["PurchaseOrderByCustomer"]),
-            {
-                "account": row["SoldToParty"],
-                "currency": row["TransactionCurrency"],
-                "requested_date": requested.isoformat() if isinstance(requested, date) else None,
-                "lines": [
-                    {
-                        "product": item["Material"],
-                        "quantity": item["RequestedQuantity"],
-                        "unit": item["RequestedQuantityUnit"],
-                        "unit_price": self._price_of(item),
-                    }
-                    for item in open_items or items
-                ],
-            },
-            is_cancelled=bool(items) and not open_items,
-        )
-
-    def _price_of(self, item: Mapping[str, Value]) -> Value:
-        place = {"SalesOrder": item["SalesOrder"], "SalesOrderItem": item["SalesOrderItem"]}
-        prices = self.simulator.rows("A_SalesOrderItemPrElement", ConditionType="PPR0", **place)
-        return prices[0]["ConditionRateValue"] if prices else None
+    def _by_order(self, entity_set: str, **values: Value) -> Mapping[Value, list[dict[str, Value]]]:
+        """A set read once: thousands of orders are held after a chaos run."""
+        found: dict[Value, list[dict[str, Value]]] = defaultdict(list)
+        for row in self.simulator.rows(entity_set, **values):
+            found[row["SalesOrder"]].append(row)
+        return found
 
     def _held_account(self, row: Mapping[str, Value]) -> Held:
         number = row["BusinessPartner"]
@@ -325,6 +305,31 @@ class Rehearsal:
     def _next(self) -> int:
         self._added += 1
         return self._added
+
+
+def _held_order(row: Mapping[str, Value], items: list[dict[str, Value]], prices: list[dict[str, Value]]) -> Held:
+    open_items = [item for item in items if not item["SalesDocumentRjcnReason"]]
+    requested = row["RequestedDeliveryDate"]
+    price_of = {price["SalesOrderItem"]: price["ConditionRateValue"] for price in reversed(prices)}
+    return Held(
+        str(row["SalesOrder"]),
+        _reference_in(row["PurchaseOrderByCustomer"]),
+        {
+            "account": row["SoldToParty"],
+            "currency": row["TransactionCurrency"],
+            "requested_date": requested.isoformat() if isinstance(requested, date) else None,
+            "lines": [
+                {
+                    "product": item["Material"],
+                    "quantity": item["RequestedQuantity"],
+                    "unit": item["RequestedQuantityUnit"],
+                    "unit_price": price_of.get(item["SalesOrderItem"]),
+                }
+                for item in open_items or items
+            ],
+        },
+        is_cancelled=bool(items) and not open_items,
+    )
 
 
 def _list_of(condition: Mapping[str, Value], validity: Mapping[str, Value]) -> str:

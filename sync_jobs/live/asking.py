@@ -7,6 +7,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import TypeVar, cast
 
 from crm_core.clock import Clock
@@ -22,6 +23,14 @@ T = TypeVar("T")
 
 Key = tuple[ConnectionName, ExternalId]
 """A record of a back office."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """Of a question that is under way: what is asked for, and what of it has come in."""
+
+    wanted: list[Key]
+    got: dict[Key, Outcome]
 
 
 class Asker:
@@ -44,6 +53,10 @@ class Asker:
         question: what makes two askers share an answer. to_ask: the records to be asked for, by the store. answer: of
         the look-ups that have come in by then; those that are late say so.
         """
+        joined = self._flights.join(question)
+        if joined is not None:
+            shared, facts = joined
+            return self._in_time(cast("Future[T]", shared), cast("_Facts", facts), answer, seconds)
         try:
             with self._sessions.one() as session:
                 wanted = to_ask(session)
@@ -51,21 +64,27 @@ class Asker:
                     return done(answer(session, {}))
         except Exception as error:  # noqa: BLE001 - handed over to whoever waits
             return failed(error)
-        got: dict[Key, Outcome] = {}
+        facts = _Facts(wanted, {})
 
         def make(asked: Asked) -> T:
             with self._sessions.one() as session:
                 return answer(session, asked)
 
+        def begin() -> Future[T]:
+            return gathered({key: ask(key) for key in wanted}, make, facts.got)
+
+        shared = self._flights.share(question, cast("Callable[[], Future[object]]", begin), facts)
+        return self._in_time(cast("Future[T]", shared), facts, answer, seconds)
+
+    def _in_time(
+        self, shared: Future[T], facts: _Facts, answer: Callable[[Session, Asked], T], seconds: float
+    ) -> Future[T]:
         def late() -> T:
             missing = Outcome(self._clock(), f"no answer within {seconds:g} s")
-            return make({key: got.get(key, missing) for key in wanted})
+            with self._sessions.one() as session:
+                return answer(session, {key: facts.got.get(key, missing) for key in facts.wanted})
 
-        def begin() -> Future[T]:
-            return gathered({key: ask(key) for key in wanted}, make, got)
-
-        shared = self._flights.share(question, cast("Callable[[], Future[object]]", begin))
-        return within(cast("Future[T]", shared), seconds, late, self._timer)
+        return within(shared, seconds, late, self._timer)
 
 
 def gathered(asked: dict[Key, Future[Outcome]], answer: Callable[[Asked], T], got: dict[Key, Outcome]) -> Future[T]:

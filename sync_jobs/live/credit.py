@@ -259,16 +259,19 @@ def _piece(
     credit = None
     overdue = figures["overdue"]
     if currency is not None and moments:
-        made = Credit.model_validate(
-            {
-                "account_id": account_id,
-                "currency": currency,
-                "limit": None if limit is None else limit.limit,
-                "is_on_hold": bool(is_on_hold),
-                "as_of": min(moments),
-                **figures,
-            }
-        )
+        if limit is not None and len(readings) == 1 and counted is None:
+            made = limit  # one record tells everything, as in most installations
+        else:
+            made = Credit.model_validate(
+                {
+                    "account_id": account_id,
+                    "currency": currency,
+                    "limit": None if limit is None else limit.limit,
+                    "is_on_hold": bool(is_on_hold),
+                    "as_of": min(moments),
+                    **figures,
+                }
+            )
         found = find_overdue(made)
         overdue = None if found is None else found.amount
         credit = made if limit is not None else None
@@ -337,12 +340,12 @@ def _with_claims(piece: JoinedCredit, claims: Claims, settings: SalesSettings) -
     answer = replace(piece.answer, parts={**piece.answer.parts, **mine})
     has_told = any(name in EXPOSURE_PARTS for name in piece.answer.parts)
     if piece.credit is not None:
-        owed = exposure(piece.credit, mine).known
-        left = available(piece.credit, mine).amount
+        owed = exposure(piece.credit, mine)
+        left = available(piece.credit, mine, owed)
         answer = replace(
             answer,
-            exposure=None if owed is None or not has_told else owed.amount,
-            available=None if left is None else left.amount,
+            exposure=None if owed.known is None or not has_told else owed.known.amount,
+            available=None if left.amount is None else left.amount.amount,
         )
     elif has_told:
         answer = replace(answer, exposure=sum(answer.parts.values(), Decimal(0)))

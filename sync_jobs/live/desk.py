@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import date
 from types import TracebackType
@@ -45,6 +46,7 @@ from sync_jobs.live.reading import Asked, credit_at_hand, records_to_ask
 from sync_jobs.live.sessions import Sessions
 from sync_jobs.live.stock_reading import known_levels, products_to_ask, stock_at_hand
 from sync_jobs.live.timer import Timer
+from sync_jobs.process import tuned_for_throughput
 
 T = TypeVar("T")
 
@@ -68,15 +70,20 @@ class LiveDesk:
         self.look_ups = LookUps(hub, self.timer, self._intake)
         self._asker = Asker(self.sessions, self.timer, hub.clock)
         self._orders = Orders(self)
+        self._tuning: AbstractContextManager[None] | None = None
         self.pushing = tuple(name for name, one in hub.settings.connections.items() if EntityType.ORDER in one.push)
 
     def __enter__(self) -> Self:
+        self._tuning = tuned_for_throughput()
+        self._tuning.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
         self.close()
+        if self._tuning is not None:
+            self._tuning.__exit__(None, None, None)
 
     def close(self) -> None:
         """Ends the threads and closes connectors and sessions."""

@@ -1,8 +1,8 @@
 """A hundred askers, one call: whoever asks while the same question is under way shares its answer.
 
-When many ask the same thing again and again, the next call waits a moment for more of them to join, so that they do
-not come one by one behind it. The wait grows with the number of those who shared the last answer; one asker alone
-never waits. Every answer that is shared comes from a call that ended after its asker came.
+When a crowd asks the same thing again and again, the next call waits until for a moment nobody has come any more, so
+that they do not come one by one behind it. One asker alone never waits. Every answer that is shared comes from a call
+that ended after its asker came.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ T = TypeVar("T")
 
 _CROWD = 8
 """So many sharers make the next call wait for company."""
-_SECONDS_EACH = 0.005
-_LONGEST_GATHERING_SECONDS = 0.3
+_QUIET_SECONDS_EACH = 0.002
+_LONGEST_QUIET_SECONDS = 0.15
+_LONGEST_GATHERING_SECONDS = 0.5
 _MEMORY_SECONDS = 1.0
 
 
@@ -29,6 +30,9 @@ _MEMORY_SECONDS = 1.0
 class _Flight(Generic[T]):
     future: Future[T] = field(default_factory=Future)
     askers: int = 1
+    last_came: float = field(default_factory=time.monotonic)
+    quiet_seconds: float = 0.0
+    facts: object = None
 
 
 class Flights(Generic[T]):
@@ -40,29 +44,44 @@ class Flights(Generic[T]):
         self._under_way: dict[Hashable, _Flight[T]] = {}
         self._crowds: dict[Hashable, tuple[float, int]] = {}
 
-    def share(self, key: Hashable, begin: Callable[[], Future[T]]) -> Future[T]:
-        """The answer that is under way, or that of a new call; nobody may cancel it.
-
-        begin: starts the call and does not wait for it; what it raises is the answer.
-        """
+    def join(self, key: Hashable) -> tuple[Future[T], object] | None:
+        """The answer that is under way, with the facts that its first asker gave; None when there is none."""
         with self._lock:
             flight = self._under_way.get(key)
-            if flight is not None:
-                flight.askers += 1
-                return flight.future
-            flight = self._under_way[key] = _Flight()
-            seconds = self._gathering_seconds(key)
-        if seconds:
-            self._timer.after(seconds, lambda: self._begin(key, flight, begin))
+            if flight is None:
+                return None
+            flight.askers += 1
+            flight.last_came = time.monotonic()
+            return flight.future, flight.facts
+
+    def share(self, key: Hashable, begin: Callable[[], Future[T]], facts: object = None) -> Future[T]:
+        """The answer that is under way, or that of a new call; nobody may cancel it.
+
+        begin: starts the call and does not wait for it; what it raises is the answer. facts: for those who `join`.
+        """
+        joined = self.join(key)
+        if joined is not None:
+            return joined[0]
+        with self._lock:
+            if key in self._under_way:  # somebody was quicker
+                self._under_way[key].askers += 1
+                return self._under_way[key].future
+            flight = self._under_way[key] = _Flight(facts=facts)
+            ended, askers = self._crowds.pop(key, (0.0, 0))
+            flight.quiet_seconds = min(askers * _QUIET_SECONDS_EACH, _LONGEST_QUIET_SECONDS)
+        if askers and time.monotonic() - ended <= _MEMORY_SECONDS:
+            self._gather(key, flight, begin, time.monotonic() + _LONGEST_GATHERING_SECONDS)
         else:
             self._begin(key, flight, begin)
         return flight.future
 
-    def _gathering_seconds(self, key: Hashable) -> float:
-        ended, askers = self._crowds.pop(key, (0.0, 0))
-        if askers < _CROWD or time.monotonic() - ended > _MEMORY_SECONDS:
-            return 0.0
-        return min(askers * _SECONDS_EACH, _LONGEST_GATHERING_SECONDS)
+    def _gather(self, key: Hashable, flight: _Flight[T], begin: Callable[[], Future[T]], until: float) -> None:
+        now = time.monotonic()
+        ready = min(flight.last_came + flight.quiet_seconds, until)
+        if ready <= now:
+            self._begin(key, flight, begin)
+        else:
+            self._timer.after(ready - now, lambda: self._gather(key, flight, begin, until))
 
     def _begin(self, key: Hashable, flight: _Flight[T], begin: Callable[[], Future[T]]) -> None:
         try:

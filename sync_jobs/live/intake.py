@@ -19,10 +19,8 @@ from crm_core.errors import CounterfoilError, RecordNotFound, RowTaken, StoreFau
 from crm_core.ids import ConnectionName, EntityType
 from crm_core.store.page import LIVE_RUN
 from crm_core.store.session import Session
-from mappings.compiler import CompiledMapping
 from sync_jobs.bootstrap import Hub
 from sync_jobs.decisions import PullPolicy
-from sync_jobs.live.sessions import Sessions
 from sync_jobs.mappings_in_force import mapping_of
 from sync_jobs.outgoing import OutgoingEntity, all_outgoing
 from sync_jobs.pull import Puller
@@ -59,11 +57,11 @@ class Intake:
     """Takes in records of any connection. Thread-safe."""
 
     def __init__(self, hub: Hub, *, patience_seconds: float) -> None:
-        self._hub = hub
-        self._sessions = Sessions(hub.database, patience_seconds=patience_seconds)
+        self._hub, self._patience_seconds = hub, patience_seconds
+        self._session: Session | None = None
+        self._pullers: dict[tuple[ConnectionName, EntityType], Puller] = {}
         self._lock, self._turn = threading.Lock(), threading.Lock()
         self._waiting: list[_Waiting] = []
-        self._mappings: dict[tuple[ConnectionName, EntityType], CompiledMapping] = {}
         self._outgoing: Mapping[ConnectionName, Mapping[EntityType, OutgoingEntity]] | None = None
 
     def take(
@@ -87,7 +85,8 @@ class Intake:
 
     def close(self) -> None:
         """Closes what is open."""
-        self._sessions.close()
+        with self._turn:
+            self._forget()
 
     def _take_all(self, together: Sequence[_Waiting]) -> None:
         groups: dict[tuple[ConnectionName, EntityType], list[_Waiting]] = {}
@@ -95,25 +94,23 @@ class Intake:
             groups.setdefault((one.connection, one.entity), []).append(one)
         for (connection, entity), mine in groups.items():
             try:
-                with self._sessions.one() as session:
-                    self._take_group(session, connection, entity, mine)
+                self._take_group(self._puller(connection, entity), entity, mine)
             except CounterfoilError as error:
+                if isinstance(error, StoreFault):
+                    self._forget()
                 for one in mine:
                     one.failure = error
             finally:
                 for one in mine:
                     one.is_done = True
 
-    def _take_group(
-        self, session: Session, connection: ConnectionName, entity: EntityType, group: Sequence[_Waiting]
-    ) -> None:
+    def _take_group(self, puller: Puller, entity: EntityType, group: Sequence[_Waiting]) -> None:
         """One transaction for all of them; a record that two bring counts as it was asked for last."""
         records: dict[str, tuple[SourceRecord, datetime]] = {}
         for one in sorted(group, key=lambda waiting: waiting.asked_at):
             records |= {record.external_id: (record, one.asked_at) for record in one.records}
         chosen = [record for record, _ in records.values()]
         asked_at = min((moment for _, moment in records.values()), default=self._hub.clock())
-        puller = self._puller(session, connection, entity)
         for tries_left in range(_TRIES - 1, -1, -1):
             try:
                 work = puller.take_records(entity, chosen, asked_at=asked_at)
@@ -130,13 +127,22 @@ class Intake:
             mine = {record.external_id for record in one.records}
             one.problems = {key: why for key, why in problems.items() if key in mine}
 
-    def _puller(self, session: Session, connection: ConnectionName, entity: EntityType) -> Puller:
-        spec: StreamSpec = get_connector(self._hub.settings.get_connection(connection).connector).manifest.streams[
-            entity
-        ]
+    def _puller(self, connection: ConnectionName, entity: EntityType) -> Puller:
+        """Made once, and told each time to look again at what other processes may have changed."""
+        key = (connection, entity)
+        if key not in self._pullers:
+            if self._session is None:
+                self._session = self._hub.database.open(patience_seconds=self._patience_seconds)
+            self._pullers[key] = self._new_puller(self._session, connection, entity)
+        self._pullers[key].look_again(entity)
+        return self._pullers[key]
+
+    def _new_puller(self, session: Session, connection: ConnectionName, entity: EntityType) -> Puller:
+        settings = self._hub.settings.get_connection(connection)
+        spec: StreamSpec = get_connector(settings.connector).manifest.streams[entity]
         if self._outgoing is None:
             self._outgoing = all_outgoing(self._hub.settings)
-        pulled = PulledStream(entity, _NothingToAsk(), spec, self._mapping(connection, entity))  # type: ignore[arg-type]
+        pulled = PulledStream(entity, _NothingToAsk(), spec, mapping_of(settings, entity))  # type: ignore[arg-type]
         return Puller(
             session,
             connection,
@@ -150,8 +156,9 @@ class Intake:
             outgoing=self._outgoing,
         )
 
-    def _mapping(self, connection: ConnectionName, entity: EntityType) -> CompiledMapping:
-        key = (connection, entity)
-        if key not in self._mappings:
-            self._mappings[key] = mapping_of(self._hub.settings.get_connection(connection), entity)
-        return self._mappings[key]
+    def _forget(self) -> None:
+        """After a fault of the store: the next one opens it anew."""
+        self._pullers.clear()
+        if self._session is not None:
+            self._session.close()
+            self._session = None

@@ -124,7 +124,7 @@ class Orders:
                     store.take_turn(session, draft.account_id)
                     check = self._decide(session, draft, asking, reservation_id)
                     if reservation_id is not None:
-                        store.release_reservation(session, reservation_id)
+                        store.release_reservation(session, reservation_id, draft.account_id)
                     return self._reserved(session, draft, check)
 
         return self._after_asking(draft, decide, seconds)
@@ -342,7 +342,7 @@ class Orders:
                 order = order_of(draft, asking.lines(), check.currency, asking.on)
                 saved = save_within(session, desk.hub, order, self._outgoing)
                 if reservation_id is not None:
-                    store.release_reservation(session, reservation_id)
+                    store.release_reservation(session, reservation_id, draft.account_id)
                 placed = PlacedOrder(saved.crm_id, check, saved.intents)
                 entered = store.EnteredOrder(body_hash, saved.crm_id, _encode(placed))
                 store.add_entered(session, key, entered, desk.hub.clock())

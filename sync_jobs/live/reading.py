@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from crm_core.ids import ConnectionName, CrmId, EntityType, ExternalId
 from crm_core.model.account import Credit
+from crm_core.model.base import Entity
 from crm_core.model.sales import Order
 from crm_core.orders import line_amount
 from crm_core.store import sales as store
@@ -81,7 +82,6 @@ def credit_at_hand(
     without_reservation: int | None = None,
 ) -> CreditAtHand:
     """Raises EntityAbsent for an account that there is not."""
-    store.check_exists(session, EntityType.ACCOUNT, account_id)
     readings = []
     seen: set[ConnectionName] = set()
     for bound in store.bound_entities(session, EntityType.CREDIT, "account_id", account_id):
@@ -97,9 +97,12 @@ def credit_at_hand(
         is_known = source.provenance is not Provenance.UNKNOWN
         moment = outcome.asked_at if source.provenance is Provenance.LIVE and outcome else credit.as_of - CLOCKS_APART
         readings.append(CreditReading(connection, credit if is_known else None, source, moment if is_known else None))
+    records = store.records_of(session, EntityType.ACCOUNT, account_id)
+    if not readings and not records:
+        store.check_exists(session, EntityType.ACCOUNT, account_id)
     missing = [
         (connection, external_id)
-        for connection, external_id in store.records_of(session, EntityType.ACCOUNT, account_id)
+        for connection, external_id in records
         if connection not in seen and look_ups.offers(connection, EntityType.CREDIT)
     ]
     for connection, external_id in missing:
@@ -183,19 +186,25 @@ def records_to_ask(
     if freshness.fresh_seconds is None:
         return []
     store.check_exists(session, EntityType.ACCOUNT, account_id)
-    wanted: list[tuple[ConnectionName, ExternalId]] = []
-    seen: set[ConnectionName] = set()
-    for bound in store.bound_entities(session, EntityType.CREDIT, "account_id", account_id):
-        if bound.connection is None or bound.external_id is None:
-            continue
-        seen.add(bound.connection)
-        assert isinstance(bound.entity, Credit)
-        age = (now - bound.entity.as_of).total_seconds()
-        if not freshness.is_fresh(age):
-            wanted.append((bound.connection, bound.external_id))
+    if freshness.fresh_seconds == 0:
+        wanted = store.keys_of_field(session, EntityType.CREDIT, "account_id", account_id)
+        seen = {connection for connection, _ in wanted}
+    else:
+        kept = store.bound_entities(session, EntityType.CREDIT, "account_id", account_id)
+        seen = {bound.connection for bound in kept if bound.connection is not None}
+        wanted = [
+            (bound.connection, bound.external_id)
+            for bound in kept
+            if bound.connection is not None and bound.external_id is not None and _is_old(bound.entity, freshness, now)
+        ]
     # In every back office that we know, a credit has the key of the account that it is of.
     return wanted + [
         (connection, external_id)
         for connection, external_id in store.records_of(session, EntityType.ACCOUNT, account_id)
         if connection not in seen and look_ups.offers(connection, EntityType.CREDIT)
     ]
+
+
+def _is_old(credit: Entity, freshness: Freshness, now: datetime) -> bool:
+    assert isinstance(credit, Credit)
+    return not freshness.is_fresh((now - credit.as_of).total_seconds())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,9 @@ def test_the_demo_pulls_changes_kills_resumes_and_agrees(monkeypatch: pytest.Mon
     assert "0 differences" in text
     assert "kill -9" in text
     assert "resumed:" in text
+    assert re.search(r"http://127\.0\.0\.1:[0-9]+/desk/", text)
+    assert re.search(r"cfk_[0-9A-Z]{8}_[A-Za-z0-9_-]{43}", text)
+    assert "signed in, and CUST-002 was found" in text
     assert pids
     for pid in pids:
         with pytest.raises(ProcessLookupError):

@@ -7,13 +7,11 @@ here. What a test loses to a user when it fails stands in its docstring.
 
 from __future__ import annotations
 
-import ast
-from functools import cache
 from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parents[1]
+from tests.support.matrix import functions_of, missing_tests
 
 MATRIX: dict[str, tuple[str, ...]] = {
     "Tryton without a company in the context": (
@@ -121,22 +119,11 @@ MATRIX: dict[str, tuple[str, ...]] = {
 }
 
 
-@cache
-def functions_of(file: str) -> frozenset[str]:
-    """The test functions of a file; read, not imported, since some need a server."""
-    path = TESTS / file
-    if not path.is_file():
-        return frozenset()
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    return frozenset(node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
-
-
 @pytest.mark.parametrize("item", MATRIX)
 def test_every_kind_of_bad_input_has_its_tests(item: str) -> None:
     """A promise without a test is a hope."""
     assert MATRIX[item]
-    missing = [name for name in MATRIX[item] if name.partition("::")[2] not in functions_of(name.partition("::")[0])]
-    assert missing == []
+    assert missing_tests(MATRIX[item]) == []
 
 
 def test_every_test_of_this_folder_belongs_to_a_kind_of_bad_input() -> None:

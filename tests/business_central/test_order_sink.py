@@ -146,7 +146,7 @@ def test_all_locations_together_are_no_location(simulator: Simulator, sink: Orde
         ({"customerId": UNKNOWN}, ValidationRejected, "customerId", "sell-to customer cannot be found"),
         ({"currencyCode": "XXX"}, ValidationRejected, "currencyCode", "does not match to a Currency"),
         ({"paymentTermsCode": "99D"}, ValidationRejected, "paymentTermsCode", "known: 14D, 30D, CM"),
-        ({"orderDate": "2026-01-31"}, PeriodClosed, None, "allowed posting dates"),
+        ({"orderDate": "2026-01-31"}, PeriodClosed, "orderDate", "allowed posting dates"),
         ({"shipToCountry": "XX"}, ValidationRejected, "shipToCountry", "cannot be found in the related table"),
         ({"shipToCity": "x" * 31}, ValidationRejected, "shipToCity", "less than or equal to 30"),
         ({"shipToAddressLines": "x" * 101}, ValidationRejected, "shipToAddressLines", "takes 100 characters"),

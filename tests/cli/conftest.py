@@ -9,6 +9,7 @@ import pytest
 
 from connectors import registry
 from tests.cli.office import SECRET, Desk, Office
+from tests.cli.push_office import PushDesk, TradingOffice
 
 
 @pytest.fixture
@@ -25,3 +26,16 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     made.write_settings()
     yield made
     Office.sources.clear()
+
+
+@pytest.fixture
+def trade(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[PushDesk]:
+    """The same with a connection that pushes, its small company pulled: products W-1 and W-2, accounts 10000, 10001."""
+    offices = {"trading": "tests.cli.push_office:TradingOffice", "ledger": "tests.cli.push_office:LedgerOffice"}
+    monkeypatch.setattr(registry, "BUILT_IN", {**registry.BUILT_IN, **offices})
+    monkeypatch.setattr(TradingOffice, "manifest", TradingOffice.manifest)  # put back when a test replaces it
+    TradingOffice.books.clear()
+    made = PushDesk(desk.folder)
+    made.start()
+    yield made
+    TradingOffice.books.clear()

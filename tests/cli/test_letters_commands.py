@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from crm_core.errors import ConfigurationFault
-from terminal.letters import with_changes
+from terminal.payloads import with_changes
 from tests.cli.office import ACCOUNT, PRODUCT, Desk
 
 

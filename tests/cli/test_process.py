@@ -165,6 +165,57 @@ def test_ctrl_c_ends_a_pull_between_two_pages(folder: Path) -> None:
     assert json.loads(command("pull", "--json", folder=folder, code=OFFICE).stdout)["status"] == "succeeded"
 
 
+TRADING = """
+import sys
+from pathlib import Path
+from connectors import registry
+registry.BUILT_IN = {**registry.BUILT_IN, "ledger": "tests.cli.push_office:LedgerOffice"}
+from tests.cli.push_office import TradingOffice
+from tests.support.journal_office import JournalOffice
+TradingOffice.books["memory:books"] = JournalOffice(Path("books.jsonl"))
+from cli import main
+main(prog_name="counterfoil")
+"""
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    """A folder whose one connection pushes; its books are a file that outlives a process."""
+    from tests.cli.office import SECRET
+    from tests.cli.push_office import LEDGER, ORDER_LEDGER
+    from tests.support.memory_office import ACCOUNT_OUT
+
+    (tmp_path / "counterfoil.toml").write_text(LEDGER.format(password=SECRET))
+    (tmp_path / "account-out.yaml").write_text(ACCOUNT_OUT)
+    (tmp_path / "order-ledger.yaml").write_text(ORDER_LEDGER)
+    return tmp_path
+
+
+def test_what_is_entered_goes_out_once_however_often_it_is_pushed(ledger: Path) -> None:
+    """Three processes, as cron starts them: one enters, two push at once, and the books have it once."""
+    (ledger / "nine.yaml").write_text("{code: C-9, name: Nine}")
+    entered = command("enter", "account", "nine.yaml", "--json", folder=ledger, code=TRADING)
+    assert json.loads(entered.stdout)["queued"][0]["action"] == "create", entered.stderr
+    start = [sys.executable, "-c", TRADING, "push", "--json"]
+    pushes = [
+        subprocess.Popen(start, cwd=ledger, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    told = [push.communicate(timeout=60) for push in pushes]
+    assert all(push.returncode in (0, 75) for push in pushes), told  # 75: the other one had it at that moment
+    sent = [json.loads(out)["connections"][0]["sent"] for out, _ in told]
+    assert sorted(sent) == [0, 1], told
+    (line,) = (ledger / "books.jsonl").read_text().splitlines()
+    assert json.loads(line)["values"]["name"] == "Nine"
+    assert command("push", folder=ledger, code=TRADING).returncode == 0
+
+
+def test_a_push_without_a_terminal_waits_for_no_library_that_it_does_not_need(ledger: Path) -> None:
+    """Cron pushes every minute: half a second of imports is a share of the machine."""
+    assert command("push", folder=ledger, code=TRADING).returncode == 0
+    assert not imported("push", folder=ledger, code=TRADING) & {"rich", "sqlalchemy", "structlog", "alembic", "zeep"}
+
+
 def test_every_error_class_has_its_exit_code_in_the_documentation() -> None:
     text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     table = text.partition("## Exit codes")[2].partition("\n## ")[0]

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from connectors import registry
 from connectors.conformance.audit import audit, books_of
 from connectors.conformance.rig import Rig, begin, timing_of
 from connectors.scaffold.acme.rehearsal import Rehearsal
 from crm_core.errors import EntityRefused
 from crm_core.ids import CrmId, EntityType
 from crm_core.intents import IntentState
+from crm_core.keys import new_client_reference
+from crm_core.model.catalogue import PriceList
 from crm_core.model.sales import Order, OrderLine
 from crm_core.store import outbox, repository
 from crm_core.store.outbox import Intent
-from sync_jobs import operations
+from sync_jobs import operations, push_operations
 
 ORDER, ACCOUNT = EntityType.ORDER, EntityType.ACCOUNT
 
@@ -94,6 +98,20 @@ def test_it_is_refused_by_its_field_and_nothing_of_it_is_written(rig: Rig, what:
     assert len(intents(rig)) == 1, "the next one is entered as if nothing had been"
 
 
+def test_an_order_in_another_currency_than_the_prices_of_its_account_is_refused(rig: Rig) -> None:
+    """Taken as it is, 9.50 francs would be charged for 9.50 euros."""
+    prices = rig.save(PriceList(code="RETAIL", name="Retail", currency="CHF"))
+    account = repository.get_entity(rig.hub.database.engine, ACCOUNT, rig.accounts[0])
+    rig.save(account.model_copy(update={"price_list_id": prices.crm_id}))
+    queued = intents(rig)
+    with pytest.raises(EntityRefused, match="the order is in EUR, the account's price list 'RETAIL' in CHF") as caught:
+        rig.save(order(rig))
+    assert caught.value.field == "currency"
+    assert intents(rig) == queued
+    saved = rig.save(order(rig, currency="CHF"))
+    assert [one.entity for one in intents(rig) if one.id in saved.intents] == [ORDER]
+
+
 # -- refused over there -----------------------------------------------------------------------------------------------
 
 
@@ -129,6 +147,20 @@ def test_a_customer_that_was_deleted_over_there_is_named(office: Rehearsal, tmp_
         assert (rejected.field, rejected.cause) == ("customer", "validation_rejected")
 
 
+def test_an_order_in_a_closed_period_is_refused_by_its_date_and_goes_out_when_it_is_opened(tmp_path: Path) -> None:
+    """An accountant opens the period, or sales gives another date: both must see that it is the date."""
+    with Rehearsal() as own:
+        rig = begin(own, tmp_path / "own", **timing_of(own))
+        own.close_until("2026-12-31")
+        rejected = rejected_beside_a_good_one(rig, order(rig, requested_date=date(2026, 12, 1)))
+        assert (rejected.field, rejected.cause) == ("wanted", "period_closed")
+        assert "the period of 2026-12-01 is closed" in str(rejected.message)
+        own.close_until(None)
+        push_operations.retry(rig.hub, [rejected.id])
+        rig.push(wait_seconds=0)
+        assert [one.state for one in intents(rig)] == [IntentState.CONFIRMED] * 2
+
+
 def test_a_product_that_was_deleted_over_there_is_named_by_its_line(tmp_path: Path) -> None:
     with Rehearsal() as own:
         rig = begin(own, tmp_path / "own", **timing_of(own))
@@ -140,6 +172,15 @@ def test_a_product_that_was_deleted_over_there_is_named_by_its_line(tmp_path: Pa
         rejected, confirmed = intents(rig)
         assert (rejected.state, rejected.field) == (IntentState.REJECTED, "lines[0].product")
         assert confirmed.state is IntentState.CONFIRMED
+
+
+@pytest.mark.parametrize("name", sorted([*registry.BUILT_IN, "acme"]))
+def test_our_own_key_fits_wherever_it_is_put(name: str) -> None:
+    """A key that is cut on the way is found by nobody, and the order is sent twice."""
+    sinks = registry.get_connector(name).manifest.sinks
+    assert set(sinks) == {ACCOUNT, ORDER}
+    for spec in sinks.values():
+        assert spec.finding_out.reference_length >= len(new_client_reference()) == 15
 
 
 # -- goes out as it is ------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import APIRouter
 from starlette.testclient import TestClient
 
 from crm_core import access as rules
@@ -21,6 +22,7 @@ from crm_core.store.access import AuditEntry
 from crm_core.store.database import Database
 from http_api import access as face_access
 from http_api.app import create_app
+from http_api.guard import GuardedRoute
 from http_api.server import refuse_open_door
 from http_api.settings import http_settings
 from sync_jobs.bootstrap import Hub, open_hub
@@ -101,6 +103,16 @@ def test_every_route_says_what_it_needs(api: Api) -> None:
             assert api.ask(method, there, key=nothing, expect=403)["type"].endswith(":wrong_scope"), (method, path)
             asked += 1
     assert asked > 15
+
+
+def test_a_route_that_does_not_say_what_it_needs_cannot_be_made() -> None:
+    """A route that somebody adds in a hurry would be open to anybody."""
+    router = APIRouter(route_class=GuardedRoute)
+
+    async def careless() -> None: ...
+
+    with pytest.raises(TypeError, match="/careless: say what it needs, by @reads or @changes"):
+        router.get("/careless")(careless)
 
 
 def test_no_key_a_wrong_one_and_one_of_another_scheme_open_nothing(api: Api) -> None:

@@ -121,6 +121,12 @@ def test_a_parameter_that_is_wrong_is_named_and_its_value_is_not_told(api: Api) 
     assert "secret" not in json.dumps(problem)
 
 
+def test_a_parameter_that_is_not_there_names_the_nearest(api: Api) -> None:
+    """`?freshnes=live` would be answered from the store, as if nothing had been asked for."""
+    problem = api.get("/accounts/1/credit?freshnes=live", expect=422)
+    assert problem["detail"] == "there is no parameter 'freshnes' here; did you mean 'freshness'?"
+
+
 def test_a_body_that_is_too_large_is_not_read(api: Api) -> None:
     """One request could fill the memory of the hub."""
     problem = api.ask(

@@ -16,8 +16,10 @@ import pytest
 from crm_core.credit import Outcome
 from crm_core.errors import IdempotencyKeyReused, RuleFault
 from crm_core.ids import CrmId
+from crm_core.model.account import Account
 from crm_core.store.database import Database
 from sync_jobs.bootstrap import Hub, open_hub
+from sync_jobs.changes import save
 from sync_jobs.live.answers import CACHED, DraftLine, OrderCheck
 from sync_jobs.live.desk import LiveDesk
 from tests.conftest import TestClock
@@ -71,6 +73,18 @@ def test_what_is_reserved_is_free_again_when_it_is_released_or_expires(
     clock.advance(minutes=15)
     assert desk.check_order(shop.draft(1000)).result(10).verdict is Outcome.OK
     assert shop.promised() == (Decimal(1000), Decimal(0))
+
+
+def test_what_is_held_for_one_customer_is_not_given_back_by_an_order_of_another(shop: Shop, desk: LiveDesk) -> None:
+    """Somebody's promise would be gone by a slip of somebody else's form, or by guessing numbers."""
+    held = desk.check_order(shop.draft(1000)).result(10)
+    assert held.reservation_id is not None
+    assert held.reservation_id > 1000, "drawn, not counted"
+    other = replace(shop.draft(1), account_id=save(shop.hub, Account(code="A2", name="Bob Ltd", currency="EUR")).crm_id)
+    desk.check_order(other, reservation_id=held.reservation_id).result(10)
+    desk.place_order(other, "key-other", reservation_id=held.reservation_id).result(10)
+    assert shop.promised()[0] == Decimal(1000)
+    assert desk.check_order(shop.draft(1)).result(10).verdict is Outcome.BLOCK
 
 
 def test_a_placed_order_takes_the_place_of_its_reservation(shop: Shop, desk: LiveDesk) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -235,6 +236,28 @@ def test_a_field_is_explained_from_its_source_to_its_result(mapping: CompiledPus
     bad = mapping.explain(order(status="done"), "kind", stand_ins_over_there(REFERENCES))
     assert bad.error is not None
     assert "no line for code 'done'" in bad.error
+
+
+def test_a_place_deep_in_the_payload_is_explained_by_its_own_rule(mapping: CompiledPush) -> None:
+    """Counted as the payload counts: lines that `where` leaves out are not in it."""
+    lines = [
+        {"product_id": 4, "quantity": 0, "unit": "box", "unit_price": 1},
+        {"product_id": 4, "quantity": 2, "unit": "pc", "unit_price": Decimal("9.505")},
+    ]
+    resolve = stand_ins_over_there(REFERENCES)
+    price = mapping.explain(order(lines=lines), "lines[0].price", resolve)
+    assert (price.sources, price.result) == ((("unit_price", Decimal("9.505")),), Decimal("9.51"))
+    assert mapping.explain(order(lines=lines), "lines[0].tax.group", resolve).result == "V2"
+    assert mapping.explain(order(account_id=5), "customer.number", resolve).result == "10000"
+    for path, told in (
+        ("lines[1].price", "there are 1 items"),
+        ("lines.price", "goes through a list"),
+        ("lines[0]", "name one of them"),
+        ("customer.nmber", "did you mean 'number'?"),
+        ("wanted.day", "leads into"),
+    ):
+        with pytest.raises(KeyError, match=re.escape(told)):
+            mapping.explain(order(lines=lines), path, resolve)
 
 
 @pytest.mark.parametrize(

@@ -442,7 +442,7 @@ def test_a_closed_month_takes_no_order(simulator: Simulator, opened: Opened) -> 
     simulator.books.rules.closed_until = date(2026, 3, 2)
     error = refusal(opened, ORDER, write(ORDER_OF_TWO))
     assert isinstance(error, PeriodClosed)
-    assert error.vendor_code == "CLOSED_TRAN_PRD"
+    assert (error.fields, error.vendor_code) == (("tranDate",), "CLOSED_TRAN_PRD")
     accepted(opened, ORDER, write({**ORDER_OF_TWO, "tranDate": "2026-03-03"}))
 
 

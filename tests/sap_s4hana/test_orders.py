@@ -232,6 +232,7 @@ def test_a_closed_period_is_told_from_other_refusals(small: Simulator, sink: Sin
     small.set_up(closed_until=date(2026, 3, 1))
     error = error_of(sink.push([write(1, order(1))])[0])
     assert isinstance(error, PeriodClosed)
+    assert error.fields == ("SalesOrderDate",)
     assert (error.vendor_code, error.message) == ("F5/201", "Posting period 03 2026 is not open")
     number_of(sink.push([write(1, order(1, SalesOrderDate="2026-03-02"))])[0])
 

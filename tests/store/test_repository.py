@@ -246,6 +246,24 @@ def test_invoices_and_contacts_of_an_account(shop: Database) -> None:
     assert [one.name for one in repository.contacts_of_account(shop.engine, CrmId(1))] == ["Jane Doe"]
 
 
+def test_the_newest_orders_and_invoices_of_an_account_are_few(shop: Database) -> None:
+    """A page of an account shows its last ones; loading ten thousand for that would keep sales waiting."""
+    for number, day in ((1, date(2026, 1, 2)), (2, date(2026, 3, 4)), (3, date(2026, 2, 3))):
+        store(
+            shop,
+            EntityType.ORDER,
+            id=number,
+            number=f"SO-{number}",
+            account_id=1 if number < 3 else 2,
+            status="confirmed",
+            currency="EUR",
+            order_date=day,
+        )
+    assert [one.number for one in repository.orders_of_account(shop.engine, CrmId(1))] == ["SO-2", "SO-1"]
+    assert [one.number for one in repository.orders_of_account(shop.engine, CrmId(1), limit=1)] == ["SO-2"]
+    assert [one.number for one in repository.invoices_of_account(shop.engine, CrmId(1), limit=2)] == ["INV-3", "INV-2"]
+
+
 def test_labels_are_fetched_in_one_query_a_thousand(shop: Database) -> None:
     with counted(shop) as sent:
         found = repository.labels_of(

@@ -86,6 +86,26 @@ def test_an_account_that_was_never_queued_goes_out_because_its_order_needs_it(be
     bench.assert_exactly_once([order])
 
 
+class _CtrlC(SilentPushListener):
+    """Ctrl-C as soon as something was looked at."""
+
+    def progressed(self, report: PushReport, waiting: int) -> None:
+        raise KeyboardInterrupt
+
+
+def test_a_push_that_is_stopped_forgets_no_account_that_an_order_waits_for(bench: PushBench) -> None:
+    """The order would wait for ever: it stands there as waiting, and nobody has queued what it waits for."""
+    product = bench.product()
+    account = bench.put(Account(code="C-9", name="Nine"))
+    order = bench.order(account, product)
+    with pytest.raises(KeyboardInterrupt):
+        bench.push(listener=_CtrlC())
+    assert bench.office.pushed == []
+    bench.push()
+    assert [record.values["name"] for record in bench.office.held(ACCOUNT)] == ["Nine"]
+    bench.assert_exactly_once([order])
+
+
 def test_a_prospect_stays_here_and_so_does_its_order_until_it_becomes_a_customer(bench: PushBench) -> None:
     product = bench.product()
     account = bench.account("C-9", relationship="prospect")

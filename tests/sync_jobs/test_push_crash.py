@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connectors.sinks import Write
+from connectors.sinks import FindingOut, Resolution, Write
 from crm_core.errors import OutcomeUnknown
 from crm_core.ids import CrmId
 from crm_core.intents import IntentState
@@ -112,6 +113,26 @@ def test_killed_before_or_after_the_commit_over_there(
     setattr(bench.office, moment, lambda write: None)
     push_to_the_end(bench, clock)
     bench.assert_exactly_once(orders)
+
+
+def test_killed_where_nothing_can_be_searched_the_order_waits_for_a_person(
+    sqlite_database: Database, clock: TestClock, tmp_path: Path
+) -> None:
+    """Whether it was carried out only a person can find out: sent again, it might be there twice."""
+    office = JournalOffice(tmp_path / "books.jsonl", finding_out=FindingOut(Resolution.NONE, timedelta(0)))
+    bench = PushBench(sqlite_database, clock, office, workers=1)
+    account, product = bench.ready()
+    order = bench.order(account, product)
+    office.after = lambda write: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[func-returns-value]
+    assert died(bench, lambda session: None)
+    office.after = lambda write: None
+    for _ in range(3):
+        clock.advance(minutes=1)
+        bench.push()
+    lost = bench.intent(order)
+    assert (lost.state, lost.cause, lost.not_before) == (IntentState.OUTCOME_UNKNOWN, "outcome_unknown", None)
+    assert "a person has to look" in str(lost.message)
+    assert (len(office.lines()), office.looked) == (1, [])
 
 
 def test_an_intent_is_there_exactly_when_its_order_is(database: Database, clock: TestClock, tmp_path: Path) -> None:

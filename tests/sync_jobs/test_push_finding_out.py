@@ -10,15 +10,24 @@ from typing import Any
 import pytest
 
 from connectors.sinks import Accepted, Action, FindingOut, Found, Refused, Resolution, Write
-from crm_core.errors import ConnectorError, OutcomeUnknown, ProtocolViolation, ServiceUnavailable
+from crm_core.errors import (
+    ConfigurationFault,
+    ConnectorError,
+    OutcomeUnknown,
+    ProtocolViolation,
+    RuleFault,
+    ServiceUnavailable,
+)
 from crm_core.ids import ClientReference, CrmId, EntityType, ExternalId, IdempotencyKey
 from crm_core.intents import IntentEvent, IntentState
 from crm_core.model.sales import Order, OrderLine
+from crm_core.store import outbox, outbox_steps
 from crm_core.store.database import Database
 from sync_jobs.push_decisions import LookAgain, after_look, back_off, differences
+from sync_jobs.push_report import SilentPushListener
 from tests.conftest import TestClock
 from tests.support.memory_office import MemoryOffice, once
-from tests.support.pushing import ORDER, PushBench
+from tests.support.pushing import ERP, ORDER, PushBench
 
 LOST = OutcomeUnknown("no complete answer in time; it may have been carried out")
 SETTLED = timedelta(seconds=6)
@@ -49,6 +58,10 @@ def changed(bench: PushBench, order: CrmId, **changes: Any) -> None:
 
 def sent(bench: PushBench) -> list[tuple[Action, str]]:
     return [(write.action, write.key[-1]) for write in bench.office.pushed]
+
+
+def sent_actions(bench: PushBench) -> list[Action]:
+    return [write.action for write in bench.office.pushed]
 
 
 # -- a creation -------------------------------------------------------------------------------------------------------
@@ -149,14 +162,100 @@ def test_other_orders_do_not_wait_for_a_lost_one(bench: PushBench, order: CrmId)
     assert bench.intent(order).state is IntentState.OUTCOME_UNKNOWN
 
 
-def test_a_fault_of_the_connector_is_an_unknown_outcome_and_not_a_lost_order(bench: PushBench, order: CrmId) -> None:
-    def broken(write: Write) -> None:
-        raise KeyError("a bug after the commit")
+FAULTS = [KeyError("a bug"), RuleFault("no such currency"), MemoryError(), SystemExit(3), KeyboardInterrupt()]
 
-    bench.office.after = broken
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_fault_of_the_connector_is_an_unknown_outcome_and_not_a_lost_order(
+    bench: PushBench, order: CrmId, clock: TestClock, moment: str, fault: BaseException
+) -> None:
+    """A library that calls sys.exit() after the commit must not have the order sent a second time."""
+    faults = [fault]
+
+    def broken(write: Write) -> None:
+        if faults:
+            raise faults.pop()
+
+    setattr(bench.office, moment, broken)
     bench.push()
     assert len(bench.office.pushed) == 1
+    if moment == "before":
+        lost = bench.intent(order)
+        assert (lost.state, len(bench.office.looked)) == (IntentState.OUTCOME_UNKNOWN, 1)
+        clock.now += SETTLED
+        bench.push()
     bench.assert_exactly_once([order])
+    assert bench.events(bench.intent(order)) == (["lose", "miss"] if moment == "before" else ["lose", "adopt"])
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
+def test_a_connector_that_fails_while_it_looks_is_asked_again(
+    bench: PushBench, order: CrmId, clock: TestClock, fault: BaseException
+) -> None:
+    bench.office.after = once(LOST)
+    faults = [fault]
+
+    def fail(write: Write) -> None:
+        if faults:
+            raise faults.pop()
+
+    bench.office.on_find = fail
+    bench.push()
+    assert bench.intent(order).state is IntentState.OUTCOME_UNKNOWN
+    clock.advance(minutes=10)
+    bench.push()
+    assert (len(bench.office.pushed), len(bench.office.looked)) == (1, 2)
+    bench.assert_exactly_once([order])
+
+
+def test_what_a_batch_has_carried_out_is_not_sent_again_when_the_push_fails_behind_it(
+    database: Database, clock: TestClock
+) -> None:
+    """The one who watches fails (a closed pipe, say) between the answers and their recording."""
+    bench = PushBench(database, clock, MemoryOffice(max_batch=5), workers=1)
+    account, product = bench.ready()
+    orders = [bench.order(account, product) for _ in range(5)]
+    bench.office.before = once(ServiceUnavailable("down"))
+
+    class Deaf(SilentPushListener):
+        def paused(self, why: str, seconds: float) -> None:
+            raise BrokenPipeError("nobody listens")
+
+    with pytest.raises(BrokenPipeError):
+        bench.push(listener=Deaf())
+    assert bench.states() == ["outcome_unknown"] * 5
+    bench.push()
+    clock.now += SETTLED
+    bench.push()
+    assert len(bench.office.pushed) == 6, "the one that was not carried out, again"
+    bench.assert_exactly_once(orders)
+
+
+def test_answers_of_a_batch_survive_that_a_stale_record_cannot_be_read_again(
+    database: Database, clock: TestClock
+) -> None:
+    bench = PushBench(database, clock, MemoryOffice(max_batch=5), workers=1)
+    account, product = bench.ready()
+    first = bench.order(account, product, requested_date="2026-12-01")
+    bench.push()
+    bench.office.change(bench.office.held(ORDER)[0].id, warehouse="NORTH")
+    changed(bench, first, requested_date="2026-12-24")
+    others = [bench.order(account, product) for _ in range(3)]
+    faults = [ConfigurationFault("the account of the warehouse is missing")]
+
+    def fail(write: Write) -> None:
+        if faults:
+            raise faults.pop()
+
+    bench.office.on_find = fail
+    bench.push()
+    bench.assert_exactly_once(others)
+    assert bench.intent(first).state is IntentState.QUEUED
+    clock.advance(minutes=10)
+    bench.push()
+    assert len(bench.office.pushed) == 1 + 1 + 3 + 2
+    bench.assert_exactly_once([first, *others])
 
 
 # -- what a sink declares ---------------------------------------------------------------------------------------------
@@ -173,6 +272,33 @@ def test_where_nothing_can_be_searched_the_intent_waits_for_a_person(database: D
     lost = bench.intent(order)
     assert (lost.state, lost.not_before) == (IntentState.OUTCOME_UNKNOWN, None)
     assert (len(bench.office.pushed), bench.office.looked) == (1, [])
+
+
+def test_what_a_dead_worker_sent_where_nothing_can_be_searched_waits_for_a_person(
+    database: Database, clock: TestClock
+) -> None:
+    """Searched for where nothing can be found, it would count as absent and go out twice."""
+    bench = PushBench(database, clock, MemoryOffice(FindingOut(Resolution.NONE, timedelta(0))), workers=1)
+    account, product = bench.ready()
+    order = bench.order(account, product)
+    with bench.session() as session, session.transaction():
+        until = clock() + timedelta(seconds=30)
+        (sent,) = outbox_steps.claim(session, ERP, "elsewhere:17:4711", clock(), until, 1)
+        outbox_steps.mark_sent(session, [(sent, b'{"note": "as it was sent"}', "v", "create")], clock())
+    changed(bench, order, requested_date="2026-12-24")
+    for _ in range(3):
+        clock.advance(minutes=1)
+        bench.push()
+    lost, later = bench.intents(entity=ORDER, crm_id=order)
+    assert (lost.state, lost.cause, lost.not_before) == (IntentState.OUTCOME_UNKNOWN, "outcome_unknown", None)
+    assert lost.message == "nothing can be searched over there: a person has to look, and to say"
+    assert (bench.office.pushed, bench.office.looked) == ([], [])
+    assert later.state is IntentState.QUEUED, "the edit waits for it"
+    with bench.session() as session, session.transaction():
+        outbox.decide(session, lost.id, IntentEvent.MISS, clock(), message="it is not there")
+    bench.push()
+    assert sent_actions(bench) == [Action.CREATE, Action.UPDATE]
+    bench.assert_exactly_once([order])
 
 
 def test_while_their_key_is_honoured_the_same_write_goes_out_again_at_once(
@@ -292,7 +418,27 @@ def test_a_version_that_moves_on_each_time_ends_with_a_person(bench: PushBench, 
     bench.push()
     rejected = bench.intent(order)
     assert (rejected.state, rejected.cause) == (IntentState.REJECTED, "stale_version")
+    assert "their version moved on each of 5 times" in str(rejected.message)
     assert len(bench.office.pushed) == 6
+
+
+def test_turns_that_failed_for_another_reason_are_not_counted_as_stale_ones(
+    bench: PushBench, order: CrmId, clock: TestClock
+) -> None:
+    """A back office that was down for an hour is no reason to bother a person at the first stale version."""
+    bench.push()
+    (record,) = bench.office.held(ORDER)
+    changed(bench, order, requested_date="2026-12-24")
+    bench.office.before = lambda write: ServiceUnavailable("down")
+    for _ in range(8):
+        bench.push()
+        clock.advance(minutes=10)
+    assert (bench.intent(order).state, bench.intent(order).attempts) == (IntentState.QUEUED, 8)
+    bench.office.change(record.id, warehouse="NORTH")
+    bench.office.before = lambda write: None
+    bench.push()
+    assert (record.values["wanted"], record.values["warehouse"]) == ("2026-12-24", "NORTH")
+    bench.assert_exactly_once([order])
 
 
 def test_a_record_that_was_deleted_over_there_is_a_rejection_and_no_new_record(

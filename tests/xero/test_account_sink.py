@@ -92,7 +92,7 @@ def test_many_go_in_one_request_and_each_has_its_own_answer(simulator: Simulator
             assert contact(simulator, outcome)["ContactNumber"] == writes[n].reference
     kinds = [(type(error_of(outcomes[n])), getattr(error_of(outcomes[n]), "fields", None)) for n in bad]
     assert kinds == [
-        (DuplicateRecord, None),
+        (DuplicateRecord, ("Name",)),
         (ValidationRejected, ("EmailAddress",)),
         (ValidationRejected, ("Name",)),
     ]

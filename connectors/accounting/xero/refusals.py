@@ -16,7 +16,14 @@ import msgspec
 from connectors.transport.errors import Refusal, shortened
 from connectors.transport.errors import read_refusal as read_any_refusal
 from connectors.transport.redaction import redact
-from crm_core.errors import ConnectorError, DuplicateRecord, OutcomeUnknown, PeriodClosed, ValidationRejected
+from crm_core.errors import (
+    ConnectorError,
+    DuplicateRecord,
+    OutcomeUnknown,
+    PeriodClosed,
+    RecordRejected,
+    ValidationRejected,
+)
 
 REQUEST_ID = "Xero-Correlation-Id"
 KEY_OF_ANOTHER_REQUEST = "idempotency_key_of_another_request"
@@ -118,12 +125,10 @@ def error_of(
     named = f"{', '.join(fields)}: {text}" if fields else text
     kind = kind_of(sentences)
     facts: dict[str, Any] = {"operation": operation, "request_id": request_id, "http_status": http_status}
-    if kind is ValidationRejected:
-        return ValidationRejected(named, fields=fields, **facts)
-    return kind(named, **facts)
+    return kind(named, fields=fields, **facts)
 
 
-def kind_of(sentences: Sequence[str]) -> type[ConnectorError]:
+def kind_of(sentences: Sequence[str]) -> type[RecordRejected]:
     """The class of error that they stand for together."""
     if any(_LOCKED.search(sentence) for sentence in sentences):
         return PeriodClosed

@@ -43,6 +43,7 @@ _TEXTS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"customer cannot be found|customer values do not match|is blocked with type", "customerId"),
         (r"(?:Customer|Bus\.) Posting Group must have a value in Customer", "customerId"),
         (r"Item does not exist|does not match to an Item|in Item: No\.=", "itemId"),
+        (_CLOSED.pattern, "orderDate"),
         (r"Status must be equal to 'Open'|Qty\. Shipped Not Invoiced|Quantity Shipped", "status"),
         (r"enter numbers manually|Manual Nos\.", "number"),
         (r"VAT Registration", "taxRegistrationNumber"),
@@ -64,11 +65,12 @@ def meant(error: ConnectorError, payload: Mapping[str, Any]) -> ConnectorError:
     if not isinstance(error, RecordRejected):
         return error
     if isinstance(error, ValidationRejected):
+        facts["fields"] = error.fields or _fields_of(error.message, payload)
         if _CLOSED.search(error.message):
             return PeriodClosed(error.message, **facts)
         if _TAKEN.search(error.message):
             return DuplicateRecord(error.message, **facts)
-        return ValidationRejected(error.message, fields=error.fields or _fields_of(error.message, payload), **facts)
+        return ValidationRejected(error.message, **facts)
     return error
 
 

@@ -241,7 +241,10 @@ def error_of_status(status: Any, asked: Asked) -> ConnectorError | None:
             request_id=asked.request_id,
             operation=asked.operation,
         )
-    refusal = Refusal(message, code=code or "", request_id=asked.request_id, fields=fields_in(message, asked.names))
+    fields = fields_in(message, asked.names)
+    if not fields and code is not None and ROWS.get(code) is PeriodClosed:
+        fields = ("tranDate",)  # what NetSuite goes by, and does not say
+    refusal = Refusal(message, code=code or "", request_id=asked.request_id, fields=fields)
     return error_for(
         refusal,
         operation=asked.operation,

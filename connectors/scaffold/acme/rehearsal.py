@@ -102,6 +102,10 @@ class Rehearsal:
         """Leaves a tombstone."""
         self._books.remove(_LISTS[entity], external_id, self._simulator.clock())
 
+    def close_until(self, day: str | None) -> None:
+        """Orders that are wanted until then, as ISO text, are refused; None opens the period again."""
+        self._simulator.closed_until = day
+
     def expire_credentials(self) -> None:
         """Every token is forgotten."""
         self._simulator.expire_tokens()

@@ -87,6 +87,8 @@ class AcmeSimulator:
         self.books = Books()
         self.client_id, self.client_secret = "hub", secrets.token_urlsafe(16)
         self.token_seconds, self.clock = token_seconds, clock
+        self.closed_until: str | None = None
+        """Orders that are wanted until that date (as ISO text) are refused: the period is closed."""
         self._tokens: dict[str, datetime] = {}
         self.http = LoopbackServer(self._answer, clock=clock, kind_of=kind_of)
 
@@ -210,6 +212,8 @@ class AcmeSimulator:
                 raise Refusal(422, "too_long", f"{key} takes {LENGTHS[key]} characters", key)
         if "customer" in values and self._known_or_refused("customers", values["customer"], "customer")["is_blocked"]:
             raise Refusal(422, "blocked", "the customer is blocked", "customer")
+        if self.closed_until is not None and (values.get("wanted") or "9999") <= self.closed_until:
+            raise Refusal(422, "period_closed", f"the period of {values['wanted']} is closed", "wanted")
         if "lines" in values:
             values = {**values, "lines": [self._line(place, line) for place, line in enumerate(values["lines"])]}
         return values

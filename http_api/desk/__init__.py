@@ -1,0 +1,1 @@
+"""The desk: pages for sales people and integrators, made on the server."""

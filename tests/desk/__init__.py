@@ -1,0 +1,1 @@
+"""The pages: texts, charts, what they show, and a browser that walks them."""
