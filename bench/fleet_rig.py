@@ -136,13 +136,17 @@ class Rig:
         with self.session() as session:
             return [found.job for found in store.list_states(session) if f":{process.pid}:" in found.owner]
 
-    def pages_applied(self, job: str) -> int:
-        """Pages of products over all runs of a job, those that were killed included: a page is counted in its own
-        transaction. One that was refused, because another worker had taken over, was counted by the one who was told.
+    def pages_applied(self, name: str) -> int:
+        """Pages of products that wrote something: reading one again (a worker died between its last page and its end)
+        finds nothing to write.
         """
-        runs = [run for run in self.runs(job) if run.report]
-        refused = sum("another process has taken over" in (run.error or "") for run in runs)
-        return int(sum(run.report["product"]["pages"] for run in runs)) - refused
+        with self.session() as session:
+            rows = session.all(
+                "SELECT count(*) FROM payload_pages p JOIN streams s ON s.id = p.stream_id"
+                " WHERE s.connection = ? AND s.entity = 'product'",
+                (name,),
+            )
+        return int(rows[0][0])
 
     # -- processes ----------------------------------------------------------------------------------------------------
 

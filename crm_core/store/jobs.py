@@ -251,12 +251,15 @@ def end(
     *,
     again_at: datetime | None = None,
 ) -> bool:
-    """Within a transaction: what became of it; again_at: it is not done, and goes on then. False: not ours any more."""
+    """Within a transaction: what became of it; again_at: it is not done, and goes on then. False: not ours any more.
+
+    A worker that was given up and wakes up before another one has taken the job up has still done it.
+    """
     failures = {"done": "0", "failed": "failures + 1"}.get(outcome, "failures")
     changed = session.run(
         f"UPDATE job_states SET state = ?, wanted_at = ?, not_before = ?, owner = '', leased_until = NULL,"
-        f" finished_at = ?, outcome = ?, message = ?, failures = {failures} WHERE job = ? AND token = ?"
-        " AND state = 'running'",
+        f" finished_at = ?, outcome = ?, message = ?, failures = {failures} WHERE job = ?"
+        " AND ((token = ? AND state = 'running') OR (token = ? AND state IN ('wanted', 'handed_over')))",
         (
             "idle" if again_at is None else "wanted",
             None if again_at is None else stamp(session, moment),
@@ -266,6 +269,7 @@ def end(
             message,
             held.job,
             held.token,
+            held.token + 1,  # taken back, and waiting
         ),
     )
     return changed == 1

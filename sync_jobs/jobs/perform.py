@@ -272,7 +272,9 @@ def _recorded(house: House, held: Held, ending: Ending, stop: Event) -> list[str
         again_at = None if ending.again_in is None else now + ending.again_in
         with session.transaction():
             is_ours = store.end(session, held, ending.outcome, ending.message, now, again_at=again_at)
-            if is_ours and ending.connection is not None:
+            if not is_ours:
+                log.info("job %s: another worker has taken over; this end does not count", held.job)
+            elif ending.connection is not None:
                 failures, alone_for, why = ending.connection
                 not_before = None if alone_for is None else now + alone_for
                 store.leave_alone(session, held.connection, failures, not_before, why)

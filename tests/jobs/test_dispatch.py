@@ -186,6 +186,22 @@ def test_what_a_silent_worker_had_is_taken_up_again_and_its_end_counts_no_more(r
     assert rig.state("goods").state == "idle"
 
 
+def test_a_worker_that_wakes_up_before_another_has_begun_has_done_its_job(rig: Rig, clock: TestClock) -> None:
+    """Otherwise all that it read would be read again at once."""
+    rig.write(EVERY)
+    rounds = rig.dispatcher(clock)
+    assert rounds.round() == ["goods"]
+    with rig.session() as session:
+        silent = store.take_up(session, "goods", clock())
+        assert silent is not None
+        clock.now += store.LEASE
+        assert rounds.round() == ["goods"]
+        with session.transaction():
+            assert store.end(session, silent, "done", None, clock()) is True
+        assert rig.state("goods").state == "idle"
+        assert store.take_up(session, "goods", clock()) is None, "what is still in a mailbox is found done"
+
+
 def test_a_job_that_no_worker_took_up_is_handed_over_again(rig: Rig, clock: TestClock) -> None:
     """A mailbox that lost it, or a scheduler that died between two steps, must not make it wait for ever."""
     rig.write(EVERY)
