@@ -29,6 +29,7 @@ bench: $(STAMP)
 	$(BIN)/python -m bench.push
 	$(BIN)/python -m bench.live
 	$(BIN)/python -m bench.reconcile
+	$(BIN)/python -m bench.fleet
 
 # The environment takes nothing from outside: no user site, no PYTHONPATH, versions from constraints.txt.
 $(STAMP): pyproject.toml constraints.txt

@@ -28,6 +28,7 @@ from terminal.frame import (
     json_option,
     pass_frame,
 )
+from terminal.jobs import jobs, run_all, scheduler, worker
 from terminal.keys import keys
 from terminal.letters import dead_letters
 from terminal.mapping import mapping
@@ -76,11 +77,15 @@ main.add_command(chaos)
 main.add_command(connector)
 main.add_command(dead_letters)
 main.add_command(enter)
+main.add_command(jobs)
 main.add_command(keys)
 main.add_command(mapping)
 main.add_command(outbox)
 main.add_command(push)
 main.add_command(reconcile)
+main.add_command(run_all)
+main.add_command(scheduler)
+main.add_command(worker)
 
 
 # -- set-up -----------------------------------------------------------------------------------------------------------

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Self
 
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+from connectors.transport.budget import Meter
 from crm_core.ids import EntityType
 
 
@@ -27,3 +30,15 @@ class ConnectionConfig(BaseModel):
     extra_fields: dict[EntityType, dict[str, str]] = Field(
         default_factory=dict, description="the integrator's own fields of a record: path -> type word"
     )
+    _meter: Meter | None = PrivateAttr(default=None)
+
+    @property
+    def meter(self) -> Meter | None:
+        """What all processes that use this connection draw their calls from; None: each has a budget of its own."""
+        return self._meter
+
+    def metered_by(self, meter: Meter) -> Self:
+        """The same settings, their calls drawn from a meter."""
+        copy = self.model_copy()
+        copy._meter = meter
+        return copy

@@ -24,7 +24,8 @@
     │   │   └── EntityAbsent          the CRM has no such entity
     │   └── StepRefused               the row is there, but not in a state that allows this step
     └── RunStopped                    a decision, not a failure: the run ends, its checkpoint kept
-        ├── ErrorBudgetExceeded  ├── MassChangeHeld  ├── LeaseUnavailable  └── Cancelled
+        ├── ErrorBudgetExceeded  ├── MassChangeHeld  ├── LeaseUnavailable
+        └── Cancelled            └── TimeLimitReached
 
 `str(error)` is one line and never holds a secret. The class says what happens next; the fields say who must act.
 """
@@ -284,3 +285,9 @@ class Cancelled(RunStopped):
     """Somebody asked for the run to stop."""
 
     exit_code = 130
+
+
+class TimeLimitReached(RunStopped):
+    """A job has had the time that it may take; the next run goes on behind its last page."""
+
+    exit_code = 75

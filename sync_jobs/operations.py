@@ -5,21 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 
-from crm_core.errors import ConfigurationFault, CounterfoilError, ErrorBudgetExceeded, MassChangeHeld, StoreFault
+from crm_core.errors import (
+    Cancelled,
+    ConfigurationFault,
+    CounterfoilError,
+    ErrorBudgetExceeded,
+    MassChangeHeld,
+    StoreFault,
+    TimeLimitReached,
+)
 from crm_core.ids import EntityType
 from crm_core.store import letters as letter_store
 from crm_core.store import state
 from crm_core.store.letters import DeadLetter
+from crm_core.store.sales import credits_of_open_orders
 from crm_core.store.session import Session
 from sync_jobs.bootstrap import Hub, connected, entities_of
 from sync_jobs.decisions import Decision
 from sync_jobs.deletions import FINISHED
+from sync_jobs.leases import kept
 from sync_jobs.mappings_in_force import mapping_of
 from sync_jobs.outgoing import all_outgoing
+from sync_jobs.prefetch import Heed, heed_nothing
 from sync_jobs.process import tuned_for_throughput
 from sync_jobs.pull import Puller
 from sync_jobs.replay import refuse_without_id, replay_letters, replay_payloads
 from sync_jobs.report import Listener, RunReport, SilentListener
+
+_CREDITS_AT_ONCE = 50
 
 
 def pull(
@@ -31,13 +44,15 @@ def pull(
     is_rehearsal: bool = False,
     approves: int | None = None,
     listener: Listener | None = None,
+    heed: Heed = heed_nothing,
 ) -> RunReport:
     """Pull a job. A run that was stopped or killed goes on where it was; its report says how it ended.
 
     is_rehearsal: everything is done inside one transaction that is rolled back, so that the listener's changes are
     exactly what a pull would write. approves: the held run that a person lets go on; this pull has no guards, the next
-    one has them again. Raises ConfigurationFault (also for an entity that is not the job's and for a run that cannot
-    be approved), LeaseUnavailable, and what stops the connection, after the run is recorded.
+    one has them again. heed: asked before each page, and while one is waited for; raises Cancelled or TimeLimitReached
+    to end the run at its checkpoint. Raises ConfigurationFault (also for an entity that is not the job's and for a run
+    that cannot be approved), LeaseUnavailable, and what stops the connection, after the run is recorded.
     """
     chosen = chosen_entities(hub, job_name, entities)
 
@@ -46,7 +61,7 @@ def pull(
             puller.pull(entity, full=full)
 
     kind = state.PULL_KINDS[full]
-    return run_job(hub, job_name, kind, chosen, work, listener, is_rehearsal=is_rehearsal, approves=approves)
+    return run_job(hub, job_name, kind, chosen, work, listener, is_rehearsal=is_rehearsal, approves=approves, heed=heed)
 
 
 def chosen_entities(hub: Hub, job_name: str, entities: Sequence[EntityType] | None) -> list[EntityType]:
@@ -57,6 +72,21 @@ def chosen_entities(hub: Hub, job_name: str, entities: Sequence[EntityType] | No
         if entity not in offered:
             raise ConfigurationFault(f"job {job_name!r} does not pull {entity.value}; it pulls {', '.join(offered)}")
     return offered if entities is None else [entity for entity in offered if entity in entities]
+
+
+def refresh_credit(hub: Hub, job_name: str, *, heed: Heed = heed_nothing) -> RunReport:
+    """Look again at the credit of every account with an open order: one call for each, nothing else is read."""
+    job = hub.settings.get_job(job_name)
+    chosen = entities_of(job, hub.settings.get_connection(job.connection))
+
+    def work(puller: Puller) -> None:
+        keys = credits_of_open_orders(puller.session, job.connection)
+        with puller.watched(EntityType.CREDIT) as stored:
+            for start in range(0, len(keys), _CREDITS_AT_ONCE):
+                puller.look_at(EntityType.CREDIT, keys[start : start + _CREDITS_AT_ONCE])
+                stored()
+
+    return run_job(hub, job_name, "credit", chosen, work, None, heed=heed)
 
 
 def replay(hub: Hub, job_name: str, *, listener: Listener | None = None, is_rehearsal: bool = False) -> RunReport:
@@ -100,7 +130,9 @@ def _by_job(hub: Hub, connection: str, letters: list[DeadLetter]) -> list[tuple[
     """The letters of a connection with the jobs that pull their entities, the job that takes most of them first."""
     settings = hub.settings.get_connection(connection)
     jobs = {
-        job.name: set(entities_of(job, settings)) for job in hub.settings.jobs.values() if job.connection == connection
+        job.name: set(entities_of(job, settings))
+        for job in hub.settings.taking_jobs.values()
+        if job.connection == connection
     }
     shares = []
     left = {letter.entity for letter in letters}
@@ -125,6 +157,7 @@ def run_job(
     *,
     is_rehearsal: bool = False,
     approves: int | None = None,
+    heed: Heed = heed_nothing,
 ) -> RunReport:
     """Lease, run record, work, end of the run record: the frame of everything that takes records in."""
     job = hub.settings.get_job(job_name)
@@ -138,7 +171,8 @@ def run_job(
             report = RunReport(run_id, job_name, job.connection)
             failure: BaseException | None = None
             try:
-                with tuned_for_throughput(), connected(hub, job, entities) as (_, streams):
+                keeping = nullcontext() if is_rehearsal else kept(hub.database, lease.name, lease.renewed_at(hub.clock))
+                with tuned_for_throughput(), keeping, connected(hub, job, entities) as (_, streams):
                     puller = Puller(
                         session,
                         job.connection,
@@ -150,6 +184,7 @@ def run_job(
                         report,
                         is_approved=approves is not None,
                         outgoing=outgoing,
+                        heed=heed,
                     )
                     work(puller)
             except BaseException as error:
@@ -173,6 +208,8 @@ def _finish(session: Session, hub: Hub, report: RunReport, failure: BaseExceptio
         report.status, report.error = "held", str(failure)
     elif isinstance(failure, KeyboardInterrupt):
         report.status, report.error = "interrupted", "stopped by the user"
+    elif isinstance(failure, Cancelled | TimeLimitReached):
+        report.status, report.error = "interrupted", str(failure)
     else:
         report.status = "failed"
         report.error = str(failure) if isinstance(failure, CounterfoilError) else f"{type(failure).__name__}: {failure}"

@@ -15,12 +15,21 @@ from typing import Any
 
 from connectors.envelopes import Page
 from crm_core.clock import Clock, system_clock
+from crm_core.errors import Cancelled, TimeLimitReached
 from crm_core.model.data import Values
 from sync_jobs.fingerprint import Payload
 
+Heed = Callable[[], None]
+"""Raises what should end a run at its last page: Cancelled, TimeLimitReached."""
+
 PAGES_AHEAD = 2
+_HEED_SECONDS = 0.25
 _LEAVE_SECONDS = 60.0
 _INTERRUPT_SECONDS = 1.0
+
+
+def heed_nothing() -> None:
+    """Nothing ends the run before its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +53,13 @@ def fetched_ahead(
     map_ahead: Callable[[Page], list[Values | None]] | None = None,
     *,
     clock: Clock = system_clock,
+    heed: Heed = heed_nothing,
 ) -> Iterator[Iterator[FetchedPage]]:
     """The pages with their fingerprints, read by a thread of its own. Its error is raised here, in its place.
 
-    Leaving waits for the call that is under way, so that nobody closes the connection under it. Ctrl-C waits for a
-    second only: the call then ends by its own time-out, or with the process, and what it brings or raises is dropped.
+    Leaving waits for the call that is under way, so that nobody closes the connection under it. Ctrl-C, and what `heed`
+    raises before a page or while one is waited for, waits for a second only: the call then ends by its own time-out, or
+    with the process, and what it brings or raises is dropped.
 
     The lock is held while a page is being fetched: a connection is used by one thread at a time. map_ahead: for a
     first read, where every record will be mapped anyway, the thread does that too while the database is at work.
@@ -85,7 +96,11 @@ def fetched_ahead(
 
     def arriving() -> Iterator[FetchedPage]:
         while True:
-            item = waiting.get()
+            heed()
+            try:
+                item = waiting.get(timeout=_HEED_SECONDS)
+            except queue.Empty:
+                continue
             if item is end:
                 return
             if isinstance(item, BaseException):
@@ -97,7 +112,7 @@ def fetched_ahead(
     patience = _LEAVE_SECONDS
     try:
         yield arriving()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Cancelled, TimeLimitReached):
         patience = _INTERRUPT_SECONDS
         raise
     finally:

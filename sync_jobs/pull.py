@@ -43,7 +43,7 @@ from sync_jobs.outgoing import OutgoingEntity
 from sync_jobs.overtaken import without_overtaken
 from sync_jobs.own_writes import OwnWrites, held_back_records
 from sync_jobs.page_work import PageMapper
-from sync_jobs.prefetch import FetchedPage, fetched_ahead
+from sync_jobs.prefetch import FetchedPage, Heed, fetched_ahead, heed_nothing
 from sync_jobs.references import References, Token
 from sync_jobs.report import EntityReport, Listener, RunReport
 from sync_jobs.seen import SeenBindings
@@ -75,6 +75,7 @@ class Puller:
     is_approved: bool = False
     outgoing: Mapping[ConnectionName, Mapping[EntityType, OutgoingEntity]] = field(default_factory=dict)
     """What is pushed, over this connection and over others."""
+    heed: Heed = heed_nothing
     connection_lock: threading.Lock = field(default_factory=threading.Lock)
     _states: dict[EntityType, StreamRun] = field(default_factory=dict)
     _references: References = field(init=False)
@@ -116,6 +117,7 @@ class Puller:
                     self.connection_lock,
                     stream.mapper.map_ahead if stream.is_first_read else None,
                     clock=self.clock,
+                    heed=self.heed,
                 ) as arriving:
                     for fetched in arriving:
                         watermark = self._take_page(stream, fetched, since, watermark)
@@ -298,6 +300,18 @@ class Puller:
             fetched.setdefault(entity, []).append(record)
         for entity, records in fetched.items():
             self.take_records(entity, records)
+
+    def look_at(self, entity: EntityType, keys: Sequence[ExternalId]) -> None:
+        """Fetch these records by id and take them in; one that is gone over there is left to the next full read."""
+        records, asked_at = [], self.clock()
+        for key in keys:
+            self.heed()
+            try:
+                with self.connection_lock:
+                    records.append(self.streams[entity].source.get(key))
+            except RecordRejected:
+                continue
+        self.take_records(entity, records, asked_at=asked_at)
 
     # -- deletions and waiting records --------------------------------------------------------------------------------
 

@@ -69,7 +69,7 @@ def push(
                 session,
                 name,
                 outgoing,
-                lambda: _opened(settings),
+                lambda: _opened(hub, settings),
                 hub.clock,
                 listener or SilentPushListener(),
                 report,
@@ -88,15 +88,15 @@ def push(
     return report
 
 
-def _opened(settings: ConnectionSettings) -> Any:
+def _opened(hub: Hub, settings: ConnectionSettings) -> Any:
     """A connector for one thread; it shares the connection's rate budget with the others."""
     budget = settings.options.get("calls_per_minute")
-    if isinstance(budget, int):
+    if isinstance(budget, int) and hub.meters is None:
         share = max(1, budget // _workers(settings))
         settings = ConnectionSettings(
             settings.name, settings.connector, {**settings.options, "calls_per_minute": share}, settings.mappings
         )
-    return open_connector(settings)
+    return open_connector(settings, meters=hub.meters)
 
 
 def _workers(settings: ConnectionSettings) -> int:
@@ -189,7 +189,7 @@ def rehearse_push(hub: Hub, connection: str, *, limit: int = 50) -> list[PushCha
         stream_ids = {entity: state.stream_id_of(session, name, entity) for entity in outgoing}
         done = Preparer(session, name, outgoing, stream_ids, hub.clock).prepare(waiting)
     changes = {step.intent.id: _held_up(step) for step in done.steps}
-    with _opened(settings) as connector:
+    with _opened(hub, settings) as connector:
         for prepared in done.ready:
             changes[prepared.intent.id] = _change(connector, prepared)
     return [changes[intent.id] for intent in waiting if intent.id in changes]

@@ -86,9 +86,14 @@ class Reconciler:
         before = state.next_id(puller.session, "bindings")
         with puller.watched(entity) as stored:
             with fetched_ahead(
-                stream.pulled.source.pages(None), fingerprint_for(entity), puller.connection_lock, clock=puller.clock
+                stream.pulled.source.pages(None),
+                fingerprint_for(entity),
+                puller.connection_lock,
+                heed=puller.heed,
+                clock=puller.clock,
             ) as arriving:
                 for fetched in arriving:
+                    puller.heed()
                     may_miss = may_miss and all(bad.external_id is not None for bad in fetched.page.unreadable)
                     self._take_page(stream, comparer, fetched, seen, tally)
                     stored()

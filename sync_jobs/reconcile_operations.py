@@ -10,6 +10,7 @@ from crm_core.store.drifts import Drift, count_drifts, list_drifts
 from crm_core.store.state import Run
 from sync_jobs.bootstrap import Hub
 from sync_jobs.operations import chosen_entities, opened, run_job
+from sync_jobs.prefetch import Heed, heed_nothing
 from sync_jobs.pull import Puller
 from sync_jobs.reconcile import Reconciler
 from sync_jobs.report import Listener, RunReport
@@ -23,10 +24,12 @@ def reconcile(
     repairs: bool = False,
     approves: int | None = None,
     listener: Listener | None = None,
+    heed: Heed = heed_nothing,
 ) -> RunReport:
     """Compare both sides of a job value by value; repair what differs when it is to.
 
-    approves: the held repair that a person lets go on. Raises ConfigurationFault, LeaseUnavailable, MassChangeHeld and
+    approves: the held repair that a person lets go on. heed: asked before each page; raises what is to end the run.
+    Raises ConfigurationFault, LeaseUnavailable, MassChangeHeld and
     what stops the connection, after the run is recorded; the differences found until then are kept.
     """
     chosen = chosen_entities(hub, job_name, entities)
@@ -36,7 +39,8 @@ def reconcile(
         for entity in chosen:
             reconciler.reconcile(entity)
 
-    return run_job(hub, job_name, state.RECONCILE_KINDS[repairs], chosen, work, listener, approves=approves)
+    kind = state.RECONCILE_KINDS[repairs]
+    return run_job(hub, job_name, kind, chosen, work, listener, approves=approves, heed=heed)
 
 
 def drifts_of_run(hub: Hub, report: RunReport, *, limit: int) -> tuple[list[Drift], int]:

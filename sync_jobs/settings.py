@@ -19,7 +19,7 @@
     [jobs.catalogue]
     connection = "erp"
     entities = ["unit_group", "product"]       # all that the connector has, when left out
-    guard = { deleted_share = 0.1 }            # see PullPolicy
+    every = "15m"                              # what else a job may be told: see jobs.definitions
 
     [sales]
     unknown = "block"                          # see sales_settings.py
@@ -27,26 +27,28 @@
     [http]                                     # what `counterfoil serve` does: see http_api.settings
     port = 8321
 
-A connection without a job has one of its own name, which pulls everything.
+A connection without a job that pulls has one of its own name, which pulls everything.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from connectors.ports import Connector
 from connectors.registry import get_connector
+from connectors.transport.budget import Meter
 from crm_core.errors import ConfigurationFault, did_you_mean
 from crm_core.ids import ConnectionName, EntityType
 from sync_jobs.decisions import PullPolicy
+from sync_jobs.jobs.definitions import JobSettings, Lane, What, job_settings
 from sync_jobs.sales_settings import SalesSettings, sales_settings
+from sync_jobs.settings_tables import entity_named, only, table_of, texts
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
@@ -68,15 +70,13 @@ class ConnectionSettings:
     push: tuple[EntityType, ...] = ()
     push_mappings: Mapping[EntityType, Path] = field(default_factory=dict)
 
-
-@dataclass(frozen=True, slots=True)
-class JobSettings:
-    """One job: which entities of which connection, and when it stops for a person."""
-
-    name: str
-    connection: ConnectionName
-    entities: tuple[EntityType, ...] | None
-    policy: PullPolicy
+    @property
+    def timeout_seconds(self) -> float:
+        """How long one answer of the back office may take; what is no number is refused when it is opened."""
+        told = self.options.get("timeout_seconds")
+        if isinstance(told, int | float):
+            return float(told)
+        return float(get_connector(self.connector).manifest.config.model_fields["timeout_seconds"].default)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,13 @@ class Settings:
     sales: SalesSettings = field(default_factory=SalesSettings)
     http: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """The table of the HTTP face as it stands there; `http_api.settings` checks it."""
+    faulty_jobs: Mapping[str, ConfigurationFault] = field(default_factory=dict)
+    """Jobs that cannot run as they are defined, when the others were to go on."""
+
+    @property
+    def taking_jobs(self) -> dict[str, JobSettings]:
+        """The jobs that take records in; the others push."""
+        return {name: job for name, job in self.jobs.items() if job.lane is Lane.IN}
 
     def get_connection(self, name: str) -> ConnectionSettings:
         """Raises ConfigurationFault that names the nearest one."""
@@ -99,6 +106,8 @@ class Settings:
 
     def get_job(self, name: str) -> JobSettings:
         """Raises ConfigurationFault that names the nearest one."""
+        if name in self.faulty_jobs:
+            raise self.faulty_jobs[name]
         if name not in self.jobs:
             raise ConfigurationFault(f"there is no job {name!r}{did_you_mean(name, self.jobs)}")
         return self.jobs[name]
@@ -116,17 +125,20 @@ def find_file(start: Path | None = None) -> Path:
     raise ConfigurationFault(f"no {FILE_NAME} here or in a folder above; `counterfoil init` writes one")
 
 
-def load_settings(file: Path) -> Settings:
-    """Read and check the file; nothing is opened. Raises ConfigurationFault that names the key and the nearest one."""
+def load_settings(file: Path, *, skips_faulty_jobs: bool = False) -> Settings:
+    """Read and check the file; nothing is opened. Raises ConfigurationFault that names the key and the nearest one.
+
+    skips_faulty_jobs: a job that is wrong does not keep the others from running; it stands in `faulty_jobs`.
+    """
     try:
         data = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationFault(f"{file}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationFault(f"{file.name}: {error}") from error
-    _only(data, ("store", "connections", "jobs", "sales", "http"), file.name)
-    store = _table(data, "store", file.name)
-    _only(store, ("url",), f"{file.name} [store]")
+    only(data, ("store", "connections", "jobs", "sales", "http"), file.name)
+    store = table_of(data, "store", file.name)
+    only(store, ("url",), f"{file.name} [store]")
     url = store.get("url", "sqlite:///counterfoil.sqlite")
     if not isinstance(url, str):
         raise ConfigurationFault(f"{file.name} [store]: `url` must be a text, not {url!r}")
@@ -135,12 +147,20 @@ def load_settings(file: Path) -> Settings:
         url = f"sqlite:///{file.parent.resolve() / url.removeprefix('sqlite:///')}"
     connections = {
         ConnectionName(name): _connection(ConnectionName(name), table, file)
-        for name, table in _table(data, "connections", file.name).items()
+        for name, table in table_of(data, "connections", file.name).items()
     }
-    jobs = {name: _job(name, table, connections, file) for name, table in _table(data, "jobs", file.name).items()}
-    served = {job.connection for job in jobs.values()}
+    jobs: dict[str, JobSettings] = {}
+    faulty: dict[str, ConfigurationFault] = {}
+    for job_name, table in table_of(data, "jobs", file.name).items():
+        try:
+            jobs[job_name] = job_settings(job_name, table, connections, f"{file.name} [jobs.{job_name}]")
+        except ConfigurationFault as fault:
+            if not skips_faulty_jobs:
+                raise
+            faulty[job_name] = fault
+    served = {job.connection for job in jobs.values() if job.what is What.PULL}
     for name in connections:
-        if name not in served and name not in jobs:
+        if name not in served and name not in jobs and name not in faulty:
             jobs[name] = JobSettings(name, name, None, PullPolicy())
     return Settings(
         file,
@@ -148,7 +168,8 @@ def load_settings(file: Path) -> Settings:
         connections,
         jobs,
         sales_settings(data.get("sales", {}), connections, file),
-        _table(data, "http", file.name),
+        table_of(data, "http", file.name),
+        faulty,
     )
 
 
@@ -165,15 +186,15 @@ def _connection(name: ConnectionName, table: Any, file: Path) -> ConnectionSetti
     push = options.pop("push", [])
     if not isinstance(push, list):
         raise ConfigurationFault(f"{place}: `push` must be a list of entities, not {push!r}")
-    pushed = tuple(_entity(entity, f"{place} push") for entity in push)
+    pushed = tuple(entity_named(entity, f"{place} push") for entity in push)
     extra = options.get("extra_fields", {})
     if not isinstance(extra, dict):
         raise ConfigurationFault(f"{place}: `extra_fields` must be a table of fields by entity, not {extra!r}")
     for entity, words in extra.items():
-        _entity(entity, f"{place} extra_fields")
-        _texts(words, f"{place} extra_fields.{entity}", "kinds by field")
+        entity_named(entity, f"{place} extra_fields")
+        texts(words, f"{place} extra_fields.{entity}", "kinds by field")
     manifest = get_connector(connector).manifest
-    _only(options, (*manifest.config.model_fields, "mappings", "push", "push_mappings"), place)
+    only(options, (*manifest.config.model_fields, "mappings", "push", "push_mappings"), place)
     for entity in pushed:
         if entity not in manifest.sinks:
             known = [sink.value for sink in manifest.sinks]
@@ -186,53 +207,23 @@ def _connection(name: ConnectionName, table: Any, file: Path) -> ConnectionSetti
 def _files(table: Any, place: str, file: Path) -> dict[EntityType, Path]:
     """Files by entity, beside the configuration."""
     return {
-        _entity(entity, place): (file.parent / path).resolve()
-        for entity, path in _texts(table, place, "files by entity").items()
+        entity_named(entity, place): (file.parent / path).resolve()
+        for entity, path in texts(table, place, "files by entity").items()
     }
 
 
-def _job(name: str, table: Any, connections: Mapping[ConnectionName, Any], file: Path) -> JobSettings:
-    place = f"{file.name} [jobs.{name}]"
-    if not isinstance(table, dict):
-        raise ConfigurationFault(f"{place} is not a table")
-    _only(table, ("connection", "entities", "guard"), place)
-    connection = table.get("connection")
-    if not isinstance(connection, str):
-        said = "is missing" if connection is None else f"must be the name of one, not {connection!r}"
-        raise ConfigurationFault(f"{place}: `connection` {said}")
-    if connection not in connections:
-        raise ConfigurationFault(
-            f"{place}: there is no connection {connection!r}{did_you_mean(connection, connections)}"
-        )
-    entities = table.get("entities")
-    if entities is not None and not isinstance(entities, list):
-        raise ConfigurationFault(f"{place}: `entities` must be a list of names, not {entities!r}")
-    chosen = None if entities is None else tuple(_entity(entity, f"{place} entities") for entity in entities)
-    return JobSettings(name, ConnectionName(connection), chosen, _policy(table.get("guard", {}), f"{place} guard"))
-
-
-def _policy(guard: Any, place: str) -> PullPolicy:
-    """Shares are numbers from 0 up, minimums whole ones: a slip here would switch a guard off without a word."""
-    if not isinstance(guard, dict):
-        raise ConfigurationFault(f"{place} must be a table, not {guard!r}")
-    kinds = {item.name: type(getattr(PullPolicy(), item.name)) for item in fields(PullPolicy)}
-    _only(guard, kinds, place)
-    for key, value in guard.items():
-        is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        if not is_number or value < 0 or (kinds[key] is int and not isinstance(value, int)):
-            word = "whole number" if kinds[key] is int else "number"
-            raise ConfigurationFault(f"{place}: {key} must be a {word} from 0 up, not {value!r}")
-    return PullPolicy(**guard)
-
+Meters = Callable[[ConnectionName, int], Meter]
+"""The meter of a connection that may make so many calls a minute."""
 
 LIVE_TIMEOUT_SECONDS = 10.0
 """A question that a customer waits for: longer than anybody's patience, shorter than a job's."""
 
 
-def open_connector(settings: ConnectionSettings, *, is_live: bool = False) -> Connector:
+def open_connector(settings: ConnectionSettings, *, is_live: bool = False, meters: Meters | None = None) -> Connector:
     """The connector of a connection with its secrets filled in; nothing is called yet. Raises ConfigurationFault.
 
     is_live: for questions of sales: nothing is tried twice, and no answer waited for longer than a customer would.
+    meters: where a rate budget is shared with other processes; each has its own when left out.
     """
     from pydantic import ValidationError
 
@@ -245,6 +236,8 @@ def open_connector(settings: ConnectionSettings, *, is_live: bool = False) -> Co
     if is_live:
         seconds = min(config.timeout_seconds, LIVE_TIMEOUT_SECONDS)
         config = config.model_copy(update={"attempts": 1, "timeout_seconds": seconds})
+    if meters is not None and config.calls_per_minute is not None:
+        config = config.metered_by(meters(settings.name, config.calls_per_minute))
     return kind(config)
 
 
@@ -301,34 +294,3 @@ def _expanded(value: Any, place: str) -> Any:
     if isinstance(value, list):
         return [_expanded(item, place) for item in value]
     return value
-
-
-def _texts(table: Any, place: str, what: str) -> dict[str, str]:
-    """A table of texts. Raises ConfigurationFault that names the key."""
-    if not isinstance(table, dict):
-        raise ConfigurationFault(f"{place} must be a table of {what}, not {table!r}")
-    for key, value in table.items():
-        if not isinstance(value, str):
-            raise ConfigurationFault(f"{place}: {key} must be a text, not {value!r}")
-    return table
-
-
-def _entity(name: Any, place: str) -> EntityType:
-    try:
-        return EntityType(name)
-    except ValueError:
-        known = [entity.value for entity in EntityType]
-        raise ConfigurationFault(f"{place}: there is no entity {name!r}{did_you_mean(str(name), known)}") from None
-
-
-def _table(data: Mapping[str, Any], key: str, place: str) -> dict[str, Any]:
-    value = data.get(key, {})
-    if not isinstance(value, dict):
-        raise ConfigurationFault(f"{place}: [{key}] is not a table")
-    return value
-
-
-def _only(data: Mapping[str, Any], known: Sequence[str] | Mapping[str, Any], place: str) -> None:
-    for key in data:
-        if key not in known:
-            raise ConfigurationFault(f"{place}: unknown key {key!r}{did_you_mean(key, known)}")

@@ -174,11 +174,12 @@ def chosen_job(settings: Settings, name: str | None) -> str:
     """The job of that name, or the only one. Raises ConfigurationFault that lists them."""
     if name is not None:
         return settings.get_job(name).name
-    if len(settings.jobs) == 1:
-        return next(iter(settings.jobs))
-    if not settings.jobs:
+    jobs = settings.taking_jobs
+    if len(jobs) == 1:
+        return next(iter(jobs))
+    if not jobs:
         raise ConfigurationFault(f"{settings.file.name} has no connection yet; see `counterfoil connectors`")
-    raise ConfigurationFault(f"say which job: {', '.join(settings.jobs)}")
+    raise ConfigurationFault(f"say which job: {', '.join(jobs)}")
 
 
 def chosen_connections(settings: Settings, name: str | None) -> list[str]:

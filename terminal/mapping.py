@@ -185,7 +185,7 @@ def _overview(hub: Hub, connection: str | None) -> list[dict[str, Any]]:
     from sync_jobs.operations import outdated_records
 
     outdated: dict[tuple[str, EntityType], int] = {}
-    for job in hub.settings.jobs.values():
+    for job in hub.settings.taking_jobs.values():
         for kind, count in outdated_records(hub, job.name).items():
             outdated[(job.connection, kind)] = count
     made = []

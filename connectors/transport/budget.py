@@ -1,7 +1,8 @@
 """How many calls a minute a connection may make, shared by everything in this process that uses it.
 
 Jobs and live questions of sales have a part each that the other cannot use up, and share the rest: a long pull leaves
-room for a question, and a storm of questions leaves room for the pull. Processes do not know of each other.
+room for a question, and a storm of questions leaves room for the pull. Processes do not know of each other, unless they
+draw from one meter.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Protocol
 
 from crm_core.errors import RateLimited
 
@@ -32,6 +34,36 @@ def asking_live(until: float) -> Iterator[None]:
         yield
     finally:
         _live_until.reset(token)
+
+
+class Meter(Protocol):
+    """A budget that several processes draw from. Thread-safe."""
+
+    def draw(self, *, is_live: bool, patience_seconds: float) -> float | None:
+        """Seconds to wait before the call; None, and nothing is drawn, when that is longer than the patience."""
+
+
+class MeteredBudget:
+    """Waits for the moment that a meter gives each call. A callable; thread-safe."""
+
+    def __init__(
+        self, meter: Meter, longest_wait_seconds: float, *, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._meter, self._longest_wait_seconds, self._sleep = meter, longest_wait_seconds, sleep
+
+    def __call__(self) -> None:
+        """Raises RateLimited when the wait would be longer than anybody waits."""
+        until = _live_until.get()
+        patience = self._longest_wait_seconds
+        if until is not None:
+            patience = min(patience, until - time.monotonic())
+        seconds = self._meter.draw(is_live=until is not None, patience_seconds=patience)
+        if seconds is None:
+            raise RateLimited(
+                "our own budget of calls is used up for longer than is waited", retry_after_seconds=patience
+            )
+        if seconds > 0:
+            self._sleep(seconds)
 
 
 class CallBudget:

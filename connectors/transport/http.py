@@ -21,7 +21,7 @@ from requests.structures import CaseInsensitiveDict
 
 from connectors.config import ConnectionConfig
 from connectors.transport import bodies
-from connectors.transport.budget import shared_budget
+from connectors.transport.budget import MeteredBudget, shared_budget
 from connectors.transport.errors import (
     ErrorRows,
     Refusal,
@@ -92,7 +92,7 @@ class HttpClient:
         """Opens nothing yet.
 
         rows: the vendor's own rows of the error table. secrets: texts that must never show (auth headers are known
-        by themselves). budget: default: the one that this process has for the connection, from calls_per_minute.
+        by themselves). budget: default: the connection's meter, else one of this process, from calls_per_minute.
         longest_wait_seconds: for all the waiting of one call. body_seconds: for the whole body of one answer; default
         four times `timeout_seconds`. Raises ConfigurationFault when `base_url` is no http(s) address.
         """
@@ -109,7 +109,9 @@ class HttpClient:
         self._most_bytes = config.max_answer_megabytes * 1_048_576
         self._verify: str | bool = config.ca_bundle or True
         self._longest_wait_seconds, self._sleep, self._now = longest_wait_seconds, sleep, now
-        if budget is None and config.calls_per_minute is not None:
+        if budget is None and config.meter is not None:
+            budget = MeteredBudget(config.meter, longest_wait_seconds)
+        elif budget is None and config.calls_per_minute is not None:
             budget = shared_budget(_who_asks(config, base_url), config.calls_per_minute, longest_wait_seconds)
         self._budget = budget
         redact.add(*secrets)

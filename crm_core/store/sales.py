@@ -187,6 +187,17 @@ def open_order_ids(session: Session, account_id: int, connection: str) -> list[C
     return [CrmId(row[0]) for row in rows]
 
 
+def credits_of_open_orders(session: Session, connection: str) -> list[ExternalId]:
+    """Their ids of the credits that a connection tells of accounts with an open order, whoever has the order."""
+    rows = session.all(
+        "SELECT b.external_id FROM bindings b JOIN streams s ON s.id = b.stream_id JOIN credits c ON c.id = b.crm_id"
+        " WHERE s.entity = 'credit' AND s.connection = ? AND b.deleted_at IS NULL AND EXISTS (SELECT 1 FROM orders r"
+        " WHERE r.account_id = c.account_id AND r.status NOT IN (?, ?, ?, ?)) ORDER BY b.external_id",
+        (connection, *_DONE),
+    )
+    return [ExternalId(row[0]) for row in rows]
+
+
 def read_to_its_end_at(session: Session, connection: str, entity: EntityType) -> datetime | None:
     """When the last read of a stream came to its end; None when it never did, or one is under way."""
     rows = session.all(

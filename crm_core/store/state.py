@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,7 +26,10 @@ RECONCILE_KINDS = ("reconcile", REPAIR_KIND)
 PUSH_KIND = "push"
 """The kind of run that writes to it; any number of them may run at once, and beside a pull."""
 
-LEASE_DURATION = timedelta(seconds=120)
+LEASE_DURATION = timedelta(seconds=20)
+"""How long the world waits for a process that is silent. One that is alive renews its lease every few seconds, whatever
+a page takes (`sync_jobs/leases.py`), so that this is longer than a machine is ever busy with something else.
+"""
 
 _held: set[tuple[str, int]] = set()
 """The leases (name, token) that this process has not given back; its threads may run different jobs."""
@@ -310,6 +313,10 @@ class Lease:
                 f"connection {self.name!r}: another process has taken over; this page was not stored"
             )
 
+    def renewed_at(self, clock: Callable[[], datetime]) -> Callable[[Session], None]:
+        """A function that renews it as of now."""
+        return lambda session: self.renew(session, clock())
+
     def release(self, session: Session, moment: datetime) -> None:
         """Let the next one in at once, whatever our clock does until then, and even when the database fails now."""
         _held.discard((self.name, self.token))
@@ -349,6 +356,12 @@ def take_lease(session: Session, name: str, moment: datetime) -> Lease:
         )
     _held.add((name, token + 1))
     return Lease(name, token + 1)
+
+
+def is_leased(session: Session, name: str, moment: datetime) -> bool:
+    """Whether a process that may well be alive has this lease."""
+    rows = session.all("SELECT owner, expires_at FROM leases WHERE name = ?", (name,))
+    return any(owner and not is_dead_here(owner) and get_moment(session, expires) > moment for owner, expires in rows)
 
 
 def owner_of_this_process() -> str:

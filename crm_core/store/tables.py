@@ -14,7 +14,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Table,
     Text,
     UniqueConstraint,
@@ -23,10 +22,11 @@ from sqlalchemy import (
 from crm_core.ids import EntityType
 from crm_core.intents import IntentState
 from crm_core.model.schema import Kind
-from crm_core.store import layout
+from crm_core.store import job_tables, layout
+from crm_core.store.metadata import metadata
 from crm_core.store.types import Day, Document, ExactNumber, Instant
 
-metadata = MetaData()
+__all__ = ["job_tables", "metadata"]  # whoever asks for the metadata has all tables
 
 _TYPES: dict[Kind, Any] = {
     Kind.TEXT: Text(),

@@ -122,7 +122,7 @@ def _connections(face: Any) -> list[ConnectionShape]:
     found = []
     for name, settings in hub.settings.connections.items():
         jobs = []
-        for job in hub.settings.jobs.values():
+        for job in hub.settings.taking_jobs.values():
             if job.connection == name:
                 latest = last.get((job.name, False))
                 entities = None if job.entities is None else [entity.value for entity in job.entities]

@@ -43,7 +43,8 @@ class LookUps:
         self._flights: Flights[Outcome] = Flights(timer)
         sales = hub.settings.sales
         self.offices = {
-            name: Office(connection, sales, hub.clock) for name, connection in hub.settings.connections.items()
+            name: Office(connection, sales, hub.clock, hub.meters)
+            for name, connection in hub.settings.connections.items()
         }
 
     def offers(self, connection: ConnectionName, entity: EntityType) -> bool:

@@ -27,7 +27,7 @@ from crm_core.ids import ConnectionName, EntityType
 from sync_jobs.live.answers import BreakerState
 from sync_jobs.live.breaker import Breaker
 from sync_jobs.sales_settings import SalesSettings
-from sync_jobs.settings import ConnectionSettings, open_connector
+from sync_jobs.settings import ConnectionSettings, Meters, open_connector
 
 log = logging.getLogger("counterfoil.live")
 
@@ -51,8 +51,11 @@ class Opened:
 class Office:
     """A connection that is asked live. Thread-safe."""
 
-    def __init__(self, settings: ConnectionSettings, sales: SalesSettings, clock: Clock) -> None:
+    def __init__(
+        self, settings: ConnectionSettings, sales: SalesSettings, clock: Clock, meters: Meters | None = None
+    ) -> None:
         self.name: ConnectionName = settings.name
+        self._meters = meters
         self._settings, self._deadline_seconds = settings, sales.deadline_seconds
         self.breaker = Breaker(settings.name, clock, sales.breaker_failures, timedelta(seconds=sales.breaker_seconds))
         self._idle: LifoQueue[Opened] = LifoQueue()
@@ -114,7 +117,7 @@ class Office:
         try:
             return self._idle.get_nowait()
         except Empty:
-            connector = open_connector(self._settings, is_live=True)
+            connector = open_connector(self._settings, is_live=True, meters=self._meters)
             connector.__enter__()
             return Opened(connector)
 
