@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from crm_core.errors import ConfigurationFault, MassChangeHeld, RunStopped
+from terminal.alerts import alerts
 from terminal.chaos import chaos
 from terminal.enter import enter
 from terminal.frame import (
@@ -31,9 +32,11 @@ from terminal.frame import (
 from terminal.keys import keys
 from terminal.letters import dead_letters
 from terminal.mapping import mapping
+from terminal.metrics import metrics
 from terminal.outbox import outbox
 from terminal.push import push
 from terminal.scaffold import connector
+from terminal.status import status
 
 if TYPE_CHECKING:
     from sync_jobs.bootstrap import Hub
@@ -71,14 +74,17 @@ def main(ctx: click.Context, config: Path | None, debug: bool, log: str | None) 
     ctx.obj = Frame(config, debug, log)
 
 
+main.add_command(alerts)
 main.add_command(chaos)
 main.add_command(connector)
 main.add_command(dead_letters)
 main.add_command(enter)
 main.add_command(keys)
 main.add_command(mapping)
+main.add_command(metrics)
 main.add_command(outbox)
 main.add_command(push)
+main.add_command(status)
 
 
 # -- set-up -----------------------------------------------------------------------------------------------------------
@@ -299,10 +305,11 @@ def show_entities(frame: Frame, noun: str, query: str | None, limit: int, as_jso
 
 @main.command(short_help="The last runs, the newest first.")
 @click.option("--job", help="Only the runs of this job; pushes go by their connection.")
+@click.option("--company", help="Only the runs of connections that belong to this company.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1))
 @json_option
 @pass_frame
-def runs(frame: Frame, job: str | None, limit: int, as_json: bool) -> None:
+def runs(frame: Frame, job: str | None, company: str | None, limit: int, as_json: bool) -> None:
     """The last runs, the newest first; held ones with how to let them go on."""
     from crm_core.store.state import list_runs
     from sync_jobs.operations import opened
@@ -312,8 +319,9 @@ def runs(frame: Frame, job: str | None, limit: int, as_json: bool) -> None:
     hub = frame.hub()
     if job is not None and job not in hub.settings.connections:  # a push is a run of its connection
         hub.settings.get_job(job)
+    theirs = None if company is None else hub.settings.connections_of(company)
     with opened(hub) as session:
-        found = list_runs(session, job=job, limit=limit)
+        found = list_runs(session, job=job, connections=theirs, limit=limit)
     if as_json:
         waiting = approvable(found)
         emit([run_data(run, waits_for_approval=run.id in waiting) for run in found])
@@ -339,8 +347,12 @@ def serve(frame: Frame, host: str | None, port: int | None) -> None:
     configure_logs(frame.log or "text")
     if frame.log:
         logging.getLogger("counterfoil.http").setLevel(logging.INFO)
+    from sync_jobs.watching.alerts import alerting
+
     hub = frame.hub()
-    answer(hub, http_settings(hub.settings, host=host, port=port), told=lambda url: click.echo(f"listening on {url}"))
+    http = http_settings(hub.settings, host=host, port=port)
+    with alerting(hub):
+        answer(hub, http, told=lambda url: click.echo(f"listening on {url}"))
 
 
 @main.command(short_help="Boot a real ERP, pull it, compare both sides.")

@@ -9,6 +9,7 @@
     password = "${TRYTON_PASSWORD}"            # a secret is never written here: ${VARIABLE} or ${keyring:service/user}
 
     push = ["account", "order"]                # what goes out there; nothing, when left out
+    belongs_to = "North"                       # the company whose back office it is, for lists; may be left out
 
     [connections.erp.mappings]
     product = "mappings/product.yaml"          # instead of the shipped one; it may extend it
@@ -26,6 +27,9 @@
 
     [http]                                     # what `counterfoil serve` does: see http_api.settings
     port = 8321
+
+    [alerts]                                   # who is told when something needs a person: watching.alert_settings
+    [retention]                                # how long what is told and done is kept: retention
 
 A connection without a job has one of its own name, which pulls everything.
 """
@@ -67,6 +71,8 @@ class ConnectionSettings:
     mappings: Mapping[EntityType, Path]
     push: tuple[EntityType, ...] = ()
     push_mappings: Mapping[EntityType, Path] = field(default_factory=dict)
+    company: str | None = None
+    """Whose back office it is: a label that people filter by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,18 @@ class Settings:
     sales: SalesSettings = field(default_factory=SalesSettings)
     http: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """The table of the HTTP face as it stands there; `http_api.settings` checks it."""
+    alerts: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The table as it stands there; `watching.alert_settings` checks it."""
+    retention: Mapping[str, Any] = field(default_factory=dict)
+    """The table as it stands there; `retention` checks it."""
+
+    def connections_of(self, company: str) -> list[ConnectionName]:
+        """The connections of a company. Raises ConfigurationFault that names the nearest one."""
+        found = [name for name, connection in self.connections.items() if connection.company == company]
+        if not found:
+            known = sorted({one.company for one in self.connections.values() if one.company is not None})
+            raise ConfigurationFault(f"no connection belongs to company {company!r}{did_you_mean(company, known)}")
+        return found
 
     def get_connection(self, name: str) -> ConnectionSettings:
         """Raises ConfigurationFault that names the nearest one."""
@@ -124,7 +142,7 @@ def load_settings(file: Path) -> Settings:
         raise ConfigurationFault(f"{file}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationFault(f"{file.name}: {error}") from error
-    _only(data, ("store", "connections", "jobs", "sales", "http"), file.name)
+    _only(data, ("store", "connections", "jobs", "sales", "http", "alerts", "retention"), file.name)
     store = _table(data, "store", file.name)
     _only(store, ("url",), f"{file.name} [store]")
     url = store.get("url", "sqlite:///counterfoil.sqlite")
@@ -149,6 +167,8 @@ def load_settings(file: Path) -> Settings:
         jobs,
         sales_settings(data.get("sales", {}), connections, file),
         _table(data, "http", file.name),
+        alerts=_table(data, "alerts", file.name),
+        retention=_table(data, "retention", file.name),
     )
 
 
@@ -166,6 +186,9 @@ def _connection(name: ConnectionName, table: Any, file: Path) -> ConnectionSetti
     if not isinstance(push, list):
         raise ConfigurationFault(f"{place}: `push` must be a list of entities, not {push!r}")
     pushed = tuple(_entity(entity, f"{place} push") for entity in push)
+    company = options.pop("belongs_to", None)  # `company` is a word of some back offices
+    if company is not None and (not isinstance(company, str) or not company.strip()):
+        raise ConfigurationFault(f"{place}: `belongs_to` must be the name of a company, not {company!r}")
     extra = options.get("extra_fields", {})
     if not isinstance(extra, dict):
         raise ConfigurationFault(f"{place}: `extra_fields` must be a table of fields by entity, not {extra!r}")
@@ -173,14 +196,14 @@ def _connection(name: ConnectionName, table: Any, file: Path) -> ConnectionSetti
         _entity(entity, f"{place} extra_fields")
         _texts(words, f"{place} extra_fields.{entity}", "kinds by field")
     manifest = get_connector(connector).manifest
-    _only(options, (*manifest.config.model_fields, "mappings", "push", "push_mappings"), place)
+    _only(options, (*manifest.config.model_fields, "mappings", "push", "push_mappings", "belongs_to"), place)
     for entity in pushed:
         if entity not in manifest.sinks:
             known = [sink.value for sink in manifest.sinks]
             raise ConfigurationFault(
                 f"{place} push: connector {connector!r} has no sink {entity.value!r}{did_you_mean(entity.value, known)}"
             )
-    return ConnectionSettings(name, connector, options, mappings, pushed, push_mappings)
+    return ConnectionSettings(name, connector, options, mappings, pushed, push_mappings, company)
 
 
 def _files(table: Any, place: str, file: Path) -> dict[EntityType, Path]:
