@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -27,6 +27,7 @@ from terminal.frame import (
     emit,
     entity_named,
     json_option,
+    note,
     pass_frame,
 )
 from terminal.keys import keys
@@ -229,6 +230,7 @@ def pull(
     from sync_jobs import operations
     from terminal.progress import watching
     from terminal.reports import render_changes, render_run
+    from terminal.run_log import logged_run
 
     hub = frame.hub()
     name = chosen_job(hub.settings, job)
@@ -236,7 +238,10 @@ def pull(
     if approve is not None and dry_run:
         raise click.UsageError("--approve and --dry-run do not go together: a rehearsal decides nothing")
     log = configure_logs(frame.log) if frame.log else None
-    with watching(log=log, is_quiet=as_json, wants_changes=dry_run, limit=limit) as watcher:
+    with (
+        watching(log=log, is_quiet=as_json, wants_changes=dry_run, limit=limit) as watcher,
+        logged_run(hub, log, name),
+    ):
         try:
             report = operations.pull(
                 hub, name, entities=chosen, full=full, is_rehearsal=dry_run, approves=approve, listener=watcher
@@ -244,21 +249,19 @@ def pull(
         except RunStopped as stop:
             if dry_run and not as_json:
                 render_changes(watcher)
-            _tell_stop(hub, name, stop, dry_run)
+            _tell_stop(hub, name, stop, dry_run, log)
             raise
-    if log is not None:
-        log.info("run_finished", run=report.run_id, job=name, status=report.status)
-    render_run(report, watcher, is_rehearsal=dry_run, as_json=as_json)
+    render_run(report, watcher, log, is_rehearsal=dry_run, as_json=as_json)
 
 
-def _tell_stop(hub: Hub, job: str, stop: RunStopped, is_rehearsal: bool) -> None:
+def _tell_stop(hub: Hub, job: str, stop: RunStopped, is_rehearsal: bool, log: Any) -> None:
     """After a stop that a person can lift: how."""
     from crm_core.errors import ErrorBudgetExceeded
 
     if not isinstance(stop, MassChangeHeld | ErrorBudgetExceeded):
         return
     if is_rehearsal:
-        click.echo("a pull would be held here, and wait for a person", err=True)
+        note(log, "a pull would be held here, and wait for a person")
         return
     from crm_core.store.state import find_held_pull
     from sync_jobs.operations import opened
@@ -268,8 +271,8 @@ def _tell_stop(hub: Hub, job: str, stop: RunStopped, is_rehearsal: bool) -> None
         run = find_held_pull(session, job)
     if run is None:  # the database could not keep the end of the run
         return
-    click.echo(f"run {run.id} is held. `counterfoil pull {job} --dry-run` shows what it would", err=True)
-    click.echo(f"write; when that is right: {approval(run)}", err=True)
+    note(log, f"run {run.id} is held. `counterfoil pull {job} --dry-run` shows what it would")
+    note(log, f"write; when that is right: {approval(run)}")
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------
@@ -337,16 +340,12 @@ def runs(frame: Frame, job: str | None, company: str | None, limit: int, as_json
 @pass_frame
 def serve(frame: Frame, host: str | None, port: int | None) -> None:
     """Answer over HTTP until it is stopped; `docs/api.md` has the routes, `docs/security.md` who is let in."""
-    import logging
-
     try:
         from http_api.server import serve as answer
         from http_api.settings import http_settings
     except ModuleNotFoundError as error:
         raise ConfigurationFault(f"`pip install counterfoil[http]` brings what is missing: {error.name}") from error
-    configure_logs(frame.log or "text")
-    if frame.log:
-        logging.getLogger("counterfoil.http").setLevel(logging.INFO)
+    configure_logs(frame.log or "text", is_quiet=not frame.log)
     from sync_jobs.watching.alerts import alerting
 
     hub = frame.hub()

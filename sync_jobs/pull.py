@@ -356,7 +356,8 @@ class Puller:
         if entity not in self._states:
             pulled = self.streams[entity]
             stream_id = state.stream_id_of(self.session, self.connection, entity)
-            report = self.report.entities.setdefault(entity, EntityReport(entity))
+            fresh = EntityReport(entity, run_id=self.report.run_id, connection=self.connection)
+            report = self.report.entities.setdefault(entity, fresh)
             own = OwnWrites(
                 self.session,
                 self.connection,

@@ -23,6 +23,14 @@ class EntityReport:
     seconds: float = 0.0
     decisions: Counter[Decision] = field(default_factory=Counter)
     swung: int = 0
+    run_id: int = 0
+    connection: str = ""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What was read and what became of it; decisions that did not occur are left out."""
+        decided = {decision.value: count for decision in Decision if (count := self.decisions[decision])}
+        return {"read": self.read, "pages": self.pages, **decided}
 
     @property
     def records_per_second(self) -> float:

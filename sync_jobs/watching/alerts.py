@@ -134,10 +134,14 @@ def alerting(hub: Hub, *, every_seconds: float = PASS_EVERY_SECONDS) -> Iterator
         while not done.wait(every_seconds):
             try:
                 for told in send_alerts(hub):
-                    if told.why is not None:
-                        log.warning("%s could not be told: %s", told.channel, told.why)
+                    counts = {"opened": told.opened, "over": told.over}
+                    if told.why is None:
+                        log.info("alerts_told", extra={"channel": told.channel, "counts": counts})
+                    else:
+                        keys = {"channel": told.channel, "counts": counts, "error": told.why}
+                        log.warning("alerts_not_told", extra=keys)
             except CounterfoilError as error:
-                log.warning("alerts cannot be sent for now: %s", error)
+                log.warning("alerts_not_told", extra={"error": str(error)})
 
     thread = threading.Thread(target=go_on, name="alerts", daemon=True)
     thread.start()
