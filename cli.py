@@ -17,6 +17,7 @@ import click
 from crm_core.errors import ConfigurationFault, MassChangeHeld, RunStopped
 from terminal.alerts import alerts
 from terminal.chaos import chaos
+from terminal.clean import clean
 from terminal.enter import enter
 from terminal.frame import (
     EXIT_PARTIAL,
@@ -77,6 +78,7 @@ def main(ctx: click.Context, config: Path | None, debug: bool, log: str | None) 
 
 main.add_command(alerts)
 main.add_command(chaos)
+main.add_command(clean)
 main.add_command(connector)
 main.add_command(dead_letters)
 main.add_command(enter)

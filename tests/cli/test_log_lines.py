@@ -62,7 +62,7 @@ def test_every_line_of_a_pull_and_a_push_is_an_event_with_the_same_keys(trade: P
     assert {event["run"] for event in events} == {2}
     assert {event["connection"] for event in events} == {"erp"}
     (product,) = [event for event in events if event["event"] == "entity_finished" and event["entity"] == "product"]
-    assert product["counts"] == {"read": 2, "pages": 1, "updated": 1, "dead": 1}
+    assert product["counts"] == {"read": 2, "pages": 1, "unchanged": 1, "dead": 1}
     end = events[-1]
     assert (end["event"], end["status"], end["kind"], end["counts"]["dead"]) == ("run_finished", "partial", "pull", 1)
     events = events_of(pushed)
