@@ -11,6 +11,7 @@ from crm_core.store import letters as letter_store
 from crm_core.store import state
 from crm_core.store.letters import DeadLetter
 from crm_core.store.session import Session
+from sync_jobs import tracing
 from sync_jobs.bootstrap import Hub, connected, entities_of
 from sync_jobs.decisions import Decision
 from sync_jobs.deletions import FINISHED
@@ -147,7 +148,8 @@ def _run(
                         is_approved=approves is not None,
                         outgoing=outgoing,
                     )
-                    work(puller)
+                    with tracing.span("run", run=run_id, job=job_name, connection=job.connection, kind=kind):
+                        work(puller)
             except BaseException as error:
                 failure = error
                 raise

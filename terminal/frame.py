@@ -49,7 +49,9 @@ class Frame:
     def hub(self) -> Hub:
         """The settings and the database that they name. Raises ConfigurationFault or StoreFault."""
         from sync_jobs.bootstrap import open_hub
+        from sync_jobs.tracing import switch_on_where_asked
 
+        switch_on_where_asked()
         return open_hub(self.file())
 
 

@@ -13,6 +13,7 @@ from crm_core.store.database import Database
 from sync_jobs.bootstrap import Hub
 from sync_jobs.settings import load_settings
 from tests.cli.office import SECRET, Desk, Office
+from tests.cli.push_office import PushDesk, TradingOffice
 from tests.conftest import TestClock
 
 
@@ -27,6 +28,19 @@ def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     made.fill()
     yield made
     Office.sources.clear()
+
+
+@pytest.fixture
+def trade(office: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[PushDesk]:
+    """The same with a connection that pushes; its small company is pulled."""
+    monkeypatch.chdir(office.folder)
+    offices = {"trading": "tests.cli.push_office:TradingOffice"}
+    monkeypatch.setattr(registry, "BUILT_IN", {**registry.BUILT_IN, **offices})
+    TradingOffice.books.clear()
+    made = PushDesk(office.folder)
+    made.start()
+    yield made
+    TradingOffice.books.clear()
 
 
 HubMaker = Callable[[str], Hub]
