@@ -10,12 +10,14 @@ import os
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from crm_core.errors import ConfigurationFault, MassChangeHeld, RunStopped
+from terminal.alerts import alerts
 from terminal.chaos import chaos
+from terminal.clean import clean
 from terminal.enter import enter
 from terminal.frame import (
     EXIT_PARTIAL,
@@ -26,16 +28,19 @@ from terminal.frame import (
     emit,
     entity_named,
     json_option,
+    note,
     pass_frame,
 )
 from terminal.jobs import jobs, run_all, scheduler, worker
 from terminal.keys import keys
 from terminal.letters import dead_letters
 from terminal.mapping import mapping
+from terminal.metrics import metrics
 from terminal.outbox import outbox
 from terminal.push import push
 from terminal.reconcile import reconcile
 from terminal.scaffold import connector
+from terminal.status import status
 
 if TYPE_CHECKING:
     from sync_jobs.bootstrap import Hub
@@ -73,18 +78,22 @@ def main(ctx: click.Context, config: Path | None, debug: bool, log: str | None) 
     ctx.obj = Frame(config, debug, log)
 
 
+main.add_command(alerts)
 main.add_command(chaos)
+main.add_command(clean)
 main.add_command(connector)
 main.add_command(dead_letters)
 main.add_command(enter)
 main.add_command(jobs)
 main.add_command(keys)
 main.add_command(mapping)
+main.add_command(metrics)
 main.add_command(outbox)
 main.add_command(push)
 main.add_command(reconcile)
 main.add_command(run_all)
 main.add_command(scheduler)
+main.add_command(status)
 main.add_command(worker)
 
 
@@ -230,6 +239,7 @@ def pull(
     from sync_jobs import operations
     from terminal.progress import watching
     from terminal.reports import render_changes, render_run
+    from terminal.run_log import logged_run
 
     hub = frame.hub()
     name = chosen_job(hub.settings, job)
@@ -237,7 +247,10 @@ def pull(
     if approve is not None and dry_run:
         raise click.UsageError("--approve and --dry-run do not go together: a rehearsal decides nothing")
     log = configure_logs(frame.log) if frame.log else None
-    with watching(log=log, is_quiet=as_json, wants_changes=dry_run, limit=limit) as watcher:
+    with (
+        watching(log=log, is_quiet=as_json, wants_changes=dry_run, limit=limit) as watcher,
+        logged_run(hub, log, name),
+    ):
         try:
             report = operations.pull(
                 hub, name, entities=chosen, full=full, is_rehearsal=dry_run, approves=approve, listener=watcher
@@ -245,21 +258,19 @@ def pull(
         except RunStopped as stop:
             if dry_run and not as_json:
                 render_changes(watcher)
-            _tell_stop(hub, name, stop, dry_run)
+            _tell_stop(hub, name, stop, dry_run, log)
             raise
-    if log is not None:
-        log.info("run_finished", run=report.run_id, job=name, status=report.status)
-    render_run(report, watcher, is_rehearsal=dry_run, as_json=as_json)
+    render_run(report, watcher, log, is_rehearsal=dry_run, as_json=as_json)
 
 
-def _tell_stop(hub: Hub, job: str, stop: RunStopped, is_rehearsal: bool) -> None:
+def _tell_stop(hub: Hub, job: str, stop: RunStopped, is_rehearsal: bool, log: Any) -> None:
     """After a stop that a person can lift: how."""
     from crm_core.errors import ErrorBudgetExceeded
 
     if not isinstance(stop, MassChangeHeld | ErrorBudgetExceeded):
         return
     if is_rehearsal:
-        click.echo("a pull would be held here, and wait for a person", err=True)
+        note(log, "a pull would be held here, and wait for a person")
         return
     from crm_core.store.state import find_held_pull
     from sync_jobs.operations import opened
@@ -269,8 +280,8 @@ def _tell_stop(hub: Hub, job: str, stop: RunStopped, is_rehearsal: bool) -> None
         run = find_held_pull(session, job)
     if run is None:  # the database could not keep the end of the run
         return
-    click.echo(f"run {run.id} is held. `counterfoil pull {job} --dry-run` shows what it would", err=True)
-    click.echo(f"write; when that is right: {approval(run)}", err=True)
+    note(log, f"run {run.id} is held. `counterfoil pull {job} --dry-run` shows what it would")
+    note(log, f"write; when that is right: {approval(run)}")
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------
@@ -306,10 +317,11 @@ def show_entities(frame: Frame, noun: str, query: str | None, limit: int, as_jso
 
 @main.command(short_help="The last runs, the newest first.")
 @click.option("--job", help="Only the runs of this job; pushes go by their connection.")
+@click.option("--company", help="Only the runs of connections that belong to this company.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1))
 @json_option
 @pass_frame
-def runs(frame: Frame, job: str | None, limit: int, as_json: bool) -> None:
+def runs(frame: Frame, job: str | None, company: str | None, limit: int, as_json: bool) -> None:
     """The last runs, the newest first; held ones with how to let them go on."""
     from crm_core.store.state import list_runs
     from sync_jobs.operations import opened
@@ -319,8 +331,9 @@ def runs(frame: Frame, job: str | None, limit: int, as_json: bool) -> None:
     hub = frame.hub()
     if job is not None and job not in hub.settings.connections:  # a push is a run of its connection
         hub.settings.get_job(job)
+    theirs = None if company is None else hub.settings.connections_of(company)
     with opened(hub) as session:
-        found = list_runs(session, job=job, limit=limit)
+        found = list_runs(session, job=job, connections=theirs, limit=limit)
     if as_json:
         waiting = approvable(found)
         emit([run_data(run, waits_for_approval=run.id in waiting) for run in found])
@@ -336,18 +349,18 @@ def runs(frame: Frame, job: str | None, limit: int, as_json: bool) -> None:
 @pass_frame
 def serve(frame: Frame, host: str | None, port: int | None) -> None:
     """Answer over HTTP until it is stopped; `docs/api.md` has the routes, `docs/security.md` who is let in."""
-    import logging
-
     try:
         from http_api.server import serve as answer
         from http_api.settings import http_settings
     except ModuleNotFoundError as error:
         raise ConfigurationFault(f"`pip install counterfoil[http]` brings what is missing: {error.name}") from error
-    configure_logs(frame.log or "text")
-    if frame.log:
-        logging.getLogger("counterfoil.http").setLevel(logging.INFO)
+    configure_logs(frame.log or "text", is_quiet=not frame.log)
+    from sync_jobs.watching.alerts import alerting
+
     hub = frame.hub()
-    answer(hub, http_settings(hub.settings, host=host, port=port), told=lambda url: click.echo(f"listening on {url}"))
+    http = http_settings(hub.settings, host=host, port=port)
+    with alerting(hub):
+        answer(hub, http, told=lambda url: click.echo(f"listening on {url}"))
 
 
 @main.command(short_help="Boot a real ERP, pull it, compare both sides.")

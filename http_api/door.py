@@ -97,7 +97,8 @@ class Door:
             seconds = time.perf_counter() - began
             self._metrics.answered(scope["method"], route, status, seconds)
             if log.isEnabledFor(logging.INFO):  # the route, not the path: a path holds ids and what was searched for
-                log.info("%s %s %d %.1f ms, request %s", scope["method"], route, status, seconds * 1000, request_id)
+                keys = {"method": scope["method"], "route": route, "status": status, "request": request_id}
+                log.info("request_answered", extra={**keys, "seconds": round(seconds, 4)})
             on_answered = state.get("on_answered")
             if on_answered is not None:
                 on_answered(status)

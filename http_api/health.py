@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import Literal
 
 from anyio.to_thread import run_sync
@@ -50,12 +49,11 @@ async def readyz(request: Request) -> Response:
 )
 @reads(Scope.OPERATIONS)
 async def metrics(request: Request) -> Response:
-    """Prometheus' text format: requests by route, open letters by cause, intents by state, the age of each last run."""
+    """Prometheus' text format: requests by route, and the state of the hub as docs/watching.md lists it."""
     face = request.app.state.face
 
     def read() -> bytes:
-        with closing(face.hub.database.open()) as session:
-            told: bytes = face.metrics.text(session, face.hub.clock())
+        told: bytes = face.metrics.text(face.hub, face.desk.breakers())
         return told
 
     return Response(await run_sync(read), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
 
-from crm_core.store import outbox
-from crm_core.store.letters import count_open_letters
-from crm_core.store.session import Session
-from crm_core.store.state import last_runs
+from sync_jobs.bootstrap import Hub
+from sync_jobs.live.answers import BreakerReport, BreakerState
+from sync_jobs.watching.numbers import Family, as_text, hub_numbers
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -50,40 +46,19 @@ class Metrics:
         """Audit entries of readings were given up."""
         self._unaudited.inc(count)
 
-    def text(self, session: Session, now: datetime) -> bytes:
+    def text(self, hub: Hub, breakers: Iterable[BreakerReport]) -> bytes:
         """Everything in Prometheus' text format, with the state of the hub as it is now."""
-        hub = CollectorRegistry()
-        hub.register(_HubState(session, now))
-        return generate_latest(self._registry) + generate_latest(hub)
+        families = [*hub_numbers(hub), _breakers(breakers)]
+        return generate_latest(self._registry) + as_text(families).encode()
 
 
-class _HubState(Collector):
-    """Read when it is asked for; nothing is remembered."""
+_BREAKER_NUMBERS = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
 
-    def __init__(self, session: Session, now: datetime) -> None:
-        self._session, self._now = session, now
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """The families."""
-        letters = GaugeMetricFamily(
-            "counterfoil_dead_letters_open",
-            "Records set aside, waiting for a person",
-            labels=("connection", "entity", "cause"),
-        )
-        for connection, entity, cause, count in count_open_letters(self._session):
-            letters.add_metric((connection, entity, cause), count)
-        yield letters
-        intents = GaugeMetricFamily("counterfoil_outbox", "Intents by state", labels=("connection", "entity", "state"))
-        totals: dict[tuple[str, str, str], int] = {}
-        for connection, entity, state, _, count in outbox.count_intents(self._session):
-            totals[connection, entity, state] = totals.get((connection, entity, state), 0) + count
-        for labels, count in totals.items():
-            intents.add_metric(labels, count)
-        yield intents
-        ages = GaugeMetricFamily(
-            "counterfoil_run_age_seconds", "Since the last run of a job ended", labels=("job", "kind", "status")
-        )
-        for run in last_runs(self._session):
-            if run.finished_at is not None:
-                ages.add_metric((run.job, run.kind, run.status), (self._now - run.finished_at).total_seconds())
-        yield ages
+def _breakers(reports: Iterable[BreakerReport]) -> Family:
+    return Family(
+        "counterfoil_breaker_state",
+        "Whether this process asks a back office: 0 = yes, 1 = one probe, 2 = not now",
+        ("connection",),
+        {(one.connection,): _BREAKER_NUMBERS[one.state] for one in reports},
+    )

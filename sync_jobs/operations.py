@@ -20,6 +20,7 @@ from crm_core.store import state
 from crm_core.store.letters import DeadLetter
 from crm_core.store.sales import credits_of_open_orders
 from crm_core.store.session import Session
+from sync_jobs import tracing
 from sync_jobs.bootstrap import Hub, connected, entities_of
 from sync_jobs.decisions import Decision
 from sync_jobs.deletions import FINISHED
@@ -186,7 +187,8 @@ def run_job(
                         outgoing=outgoing,
                         heed=heed,
                     )
-                    work(puller)
+                    with tracing.span("run", run=run_id, job=job_name, connection=job.connection, kind=kind):
+                        work(puller)
             except BaseException as error:
                 failure = error
                 raise

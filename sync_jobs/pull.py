@@ -29,7 +29,7 @@ from crm_core.store import page as page_store
 from crm_core.store import state
 from crm_core.store.page import EntityWriter
 from crm_core.store.session import Session
-from sync_jobs import deletions
+from sync_jobs import deletions, tracing
 from sync_jobs.arrivals import Arrival, PageWork, letters_of, without_doubles
 from sync_jobs.decisions import (
     Decision,
@@ -120,7 +120,8 @@ class Puller:
                     heed=self.heed,
                 ) as arriving:
                     for fetched in arriving:
-                        watermark = self._take_page(stream, fetched, since, watermark)
+                        with tracing.span("page", **self._of(entity), records=len(fetched.page.records)):
+                            watermark = self._take_page(stream, fetched, since, watermark)
                         stored()
             if stream.seen is not None and not stream.is_first_read:
                 self._sweep(stream)
@@ -366,12 +367,17 @@ class Puller:
 
     # -- state --------------------------------------------------------------------------------------------------------
 
+    def _of(self, entity: EntityType) -> dict[str, object]:
+        """What a span of this run says of itself."""
+        return {"run": self.report.run_id, "connection": self.connection, "entity": entity.value}
+
     def stream_of(self, entity: EntityType) -> StreamRun:
         """What this run holds of a stream."""
         if entity not in self._states:
             pulled = self.streams[entity]
             stream_id = state.stream_id_of(self.session, self.connection, entity)
-            report = self.report.entities.setdefault(entity, EntityReport(entity))
+            fresh = EntityReport(entity, run_id=self.report.run_id, connection=self.connection)
+            report = self.report.entities.setdefault(entity, fresh)
             own = OwnWrites(
                 self.session,
                 self.connection,

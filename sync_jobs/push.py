@@ -43,6 +43,7 @@ from sync_jobs.push_pace import Pace
 from sync_jobs.push_prepare import Prepared, Preparer
 from sync_jobs.push_report import PushListener, PushReport, word_for
 from sync_jobs.push_work import Answered, Broken, Crew, Look, LookedUp, NotSent, Opening, Outcome, Reread, Send
+from sync_jobs.tracing import IntentTraces, intent_traces
 
 LEASE = timedelta(seconds=30)
 """How long the rest of the world leaves an intent alone when its worker is silent."""
@@ -90,6 +91,7 @@ class Pusher:
     _kept_house_at: float = _NEVER
     _progressed_at: float = 0.0
     _broken: BaseException | None = None
+    _traces: IntentTraces = field(default_factory=intent_traces)
 
     def __post_init__(self) -> None:
         self._pace = Pace(self.listener.paused)
@@ -102,7 +104,7 @@ class Pusher:
         """Send what can be sent; returns when nothing more can be done within `wait_seconds`. Raises what stops it."""
         began = time.perf_counter()
         self._renewed_at = self._progressed_at = awake_seconds()
-        crew = Crew(self.open_connector, tuple(self.outgoing), self._may_send, self._pace)
+        crew = Crew(self.open_connector, tuple(self.outgoing), self._may_send, self._pace, self._traces)
         patience: float | None = None
         self.listener.started(self.report, self._count_waiting())
         try:
@@ -117,6 +119,7 @@ class Pusher:
         finally:
             with suppress(StoreFault):
                 self._finish(crew)
+            self._traces.close()
             self.report.seconds = time.perf_counter() - began
         self.listener.finished(self.report)
         failure = self._broken or self._pace.blocked_by
@@ -162,7 +165,7 @@ class Pusher:
         overtaken: set[int] = set()
         claimed: list[Intent] = []
         lost: list[Intent] = []
-        with self.session.transaction():
+        with self._traces.step("record", [step.intent for step in steps]), self.session.transaction():
             kept = self._record(steps, again, now)
             for parent in parents:
                 outbox.add_intent(self.session, parent, now)
@@ -194,6 +197,7 @@ class Pusher:
         self._renewed_at = began if renews else self._renewed_at
         self._kept_house_at = began if keeps_house else self._kept_house_at
         self._count(kept)
+        self._traces.begun((*claimed, *lost))
         self._ready = deque(one for one in self._ready if one.intent.id not in overtaken)
         tasks = self._tasks_of(groups, {intent.id for intent in marked})
         tasks += self._prepare(claimed, lost, now)
@@ -244,7 +248,8 @@ class Pusher:
     def _prepare(self, claimed: Sequence[Intent], lost: Sequence[Intent], now: datetime) -> list[Send | Look]:
         """Map what was claimed; look up what was lost, unless that is decided without."""
         if claimed:
-            done = self._preparer.prepare(claimed)
+            with self._traces.step("prepare", claimed):
+                done = self._preparer.prepare(claimed)
             self._ready.extend(done.ready)
             self._steps.extend(done.steps)
             self._parents.extend(done.parents)
@@ -323,7 +328,9 @@ class Pusher:
     def _count(self, kept: Sequence[Step]) -> None:
         for step in kept:
             action = self._actions.pop(step.intent.id, step.intent.action)
-            self.report.count(step.intent.entity, word_for(step.event, action))
+            word = word_for(step.event, action)
+            self.report.count(step.intent.entity, word)
+            self._traces.ended(step.intent, word)
             if step.event not in (IntentEvent.FAIL, IntentEvent.RELEASE):
                 self._progressed_at = awake_seconds()
 
@@ -364,7 +371,8 @@ class Pusher:
         self._steps.extend(Step(one.intent, IntentEvent.RELEASE) for one in self._ready)
         self._ready.clear()
         now = self.clock()
-        with self.session.transaction():
+        ending = [step.intent for step in self._steps]
+        with self._traces.step("record", ending), self.session.transaction():
             kept = self._record(self._steps, self._again, now)
             for parent in self._parents:  # what now waits for it would wait for ever
                 outbox.add_intent(self.session, parent, now)

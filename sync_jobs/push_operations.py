@@ -23,6 +23,7 @@ from crm_core.store import outbox, outbox_steps, state
 from crm_core.store.outbox import Intent
 from crm_core.store.session import Session
 from mappings.compiler import Explanation
+from sync_jobs import tracing
 from sync_jobs.bootstrap import Hub
 from sync_jobs.outgoing import OutgoingEntity, all_outgoing
 from sync_jobs.push import Pusher
@@ -78,7 +79,8 @@ def push(
                 settle=_settle(settings),
                 stop=stop or Event(),
             )
-            pusher.run()
+            with tracing.span("run", run=report.run_id, job=name, connection=name, kind=state.PUSH_KIND):
+                pusher.run()
         except BaseException as error:
             failure = error
             raise

@@ -25,6 +25,7 @@ from crm_core.errors import (
 from crm_core.ids import EntityType
 from sync_jobs.push_pace import Pace
 from sync_jobs.push_prepare import Prepared
+from sync_jobs.tracing import IntentTraces, intent_traces
 
 log = logging.getLogger("counterfoil.push")
 
@@ -112,6 +113,7 @@ class Crew:
     entities: Sequence[EntityType]
     may_send: Callable[[], bool]
     pace: Pace
+    traces: IntentTraces = field(default_factory=intent_traces)
     tasks: queue.Queue[Send | Look | None] = field(default_factory=queue.Queue)
     outcomes: queue.Queue[list[Outcome] | Broken] = field(default_factory=queue.Queue)
     _threads: list[threading.Thread] = field(default_factory=list)
@@ -150,13 +152,16 @@ class Crew:
 
     def _carried_out(self, sinks: Mapping[EntityType, Sink], task: Send | Look) -> Iterator[Outcome]:
         if isinstance(task, Look):
-            yield look_up(sinks[task.prepared.intent.entity], task.prepared)
+            with self.traces.step("look", [task.prepared.intent]):
+                looked_up = look_up(sinks[task.prepared.intent.entity], task.prepared)
+            yield looked_up
             return
         if self.pace.is_paused or self.pace.blocked_by is not None:
             yield from (NotSent(one, "the connection is paused") for one in task.writes)
             return
-        with sending_while(self.may_send):
-            yield from carry_out(sinks[task.writes[0].intent.entity], task.writes)
+        with sending_while(self.may_send), self.traces.step("send", [one.intent for one in task.writes]):
+            outcomes = list(carry_out(sinks[task.writes[0].intent.entity], task.writes))
+        yield from outcomes
 
 
 def carry_out(sink: Sink, writes: Sequence[Prepared]) -> Iterator[Outcome]:

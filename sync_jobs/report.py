@@ -25,6 +25,14 @@ class EntityReport:
     swung: int = 0
     drift: dict[str, int] = field(default_factory=dict)
     """What a reconcile found: records that differ, of these repaired, and differences by their kind."""
+    run_id: int = 0
+    connection: str = ""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What was read and what became of it; decisions that did not occur are left out."""
+        decided = {decision.value: count for decision in Decision if (count := self.decisions[decision])}
+        return {"read": self.read, "pages": self.pages, **decided}
 
     @property
     def records_per_second(self) -> float:

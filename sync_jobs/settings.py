@@ -9,6 +9,7 @@
     password = "${TRYTON_PASSWORD}"            # a secret is never written here: ${VARIABLE} or ${keyring:service/user}
 
     push = ["account", "order"]                # what goes out there; nothing, when left out
+    belongs_to = "North"                       # the company whose back office it is, for lists; may be left out
 
     [connections.erp.mappings]
     product = "mappings/product.yaml"          # instead of the shipped one; it may extend it
@@ -26,6 +27,9 @@
 
     [http]                                     # what `counterfoil serve` does: see http_api.settings
     port = 8321
+
+    [alerts]                                   # who is told when something needs a person: watching.alert_settings
+    [retention]                                # how long what is told and done is kept: retention
 
 A connection without a job that pulls has one of its own name, which pulls everything.
 """
@@ -69,6 +73,8 @@ class ConnectionSettings:
     mappings: Mapping[EntityType, Path]
     push: tuple[EntityType, ...] = ()
     push_mappings: Mapping[EntityType, Path] = field(default_factory=dict)
+    company: str | None = None
+    """Whose back office it is: a label that people filter by."""
 
     @property
     def timeout_seconds(self) -> float:
@@ -93,10 +99,23 @@ class Settings:
     faulty_jobs: Mapping[str, ConfigurationFault] = field(default_factory=dict)
     """Jobs that cannot run as they are defined, when the others were to go on."""
 
+    alerts: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The table as it stands there; `watching.alert_settings` checks it."""
+    retention: Mapping[str, Any] = field(default_factory=dict)
+    """The table as it stands there; `retention` checks it."""
+
     @property
     def taking_jobs(self) -> dict[str, JobSettings]:
         """The jobs that take records in; the others push."""
         return {name: job for name, job in self.jobs.items() if job.lane is Lane.IN}
+
+    def connections_of(self, company: str) -> list[ConnectionName]:
+        """The connections of a company. Raises ConfigurationFault that names the nearest one."""
+        found = [name for name, connection in self.connections.items() if connection.company == company]
+        if not found:
+            known = sorted({one.company for one in self.connections.values() if one.company is not None})
+            raise ConfigurationFault(f"no connection belongs to company {company!r}{did_you_mean(company, known)}")
+        return found
 
     def get_connection(self, name: str) -> ConnectionSettings:
         """Raises ConfigurationFault that names the nearest one."""
@@ -136,7 +155,7 @@ def load_settings(file: Path, *, skips_faulty_jobs: bool = False) -> Settings:
         raise ConfigurationFault(f"{file}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationFault(f"{file.name}: {error}") from error
-    only(data, ("store", "connections", "jobs", "sales", "http"), file.name)
+    only(data, ("store", "connections", "jobs", "sales", "http", "alerts", "retention"), file.name)
     store = table_of(data, "store", file.name)
     only(store, ("url",), f"{file.name} [store]")
     url = store.get("url", "sqlite:///counterfoil.sqlite")
@@ -170,6 +189,8 @@ def load_settings(file: Path, *, skips_faulty_jobs: bool = False) -> Settings:
         sales_settings(data.get("sales", {}), connections, file),
         table_of(data, "http", file.name),
         faulty,
+        alerts=table_of(data, "alerts", file.name),
+        retention=table_of(data, "retention", file.name),
     )
 
 
@@ -187,6 +208,9 @@ def _connection(name: ConnectionName, table: Any, file: Path) -> ConnectionSetti
     if not isinstance(push, list):
         raise ConfigurationFault(f"{place}: `push` must be a list of entities, not {push!r}")
     pushed = tuple(entity_named(entity, f"{place} push") for entity in push)
+    company = options.pop("belongs_to", None)  # `company` is a word of some back offices
+    if company is not None and (not isinstance(company, str) or not company.strip()):
+        raise ConfigurationFault(f"{place}: `belongs_to` must be the name of a company, not {company!r}")
     extra = options.get("extra_fields", {})
     if not isinstance(extra, dict):
         raise ConfigurationFault(f"{place}: `extra_fields` must be a table of fields by entity, not {extra!r}")
@@ -194,14 +218,14 @@ def _connection(name: ConnectionName, table: Any, file: Path) -> ConnectionSetti
         entity_named(entity, f"{place} extra_fields")
         texts(words, f"{place} extra_fields.{entity}", "kinds by field")
     manifest = get_connector(connector).manifest
-    only(options, (*manifest.config.model_fields, "mappings", "push", "push_mappings"), place)
+    only(options, (*manifest.config.model_fields, "mappings", "push", "push_mappings", "belongs_to"), place)
     for entity in pushed:
         if entity not in manifest.sinks:
             known = [sink.value for sink in manifest.sinks]
             raise ConfigurationFault(
                 f"{place} push: connector {connector!r} has no sink {entity.value!r}{did_you_mean(entity.value, known)}"
             )
-    return ConnectionSettings(name, connector, options, mappings, pushed, push_mappings)
+    return ConnectionSettings(name, connector, options, mappings, pushed, push_mappings, company)
 
 
 def _files(table: Any, place: str, file: Path) -> dict[EntityType, Path]:

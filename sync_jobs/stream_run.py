@@ -19,7 +19,7 @@ from crm_core.store import state
 from crm_core.store.page import Binding, EntityWriter
 from crm_core.store.session import Session
 from mappings.compiler import CompiledMapping
-from sync_jobs import deletions
+from sync_jobs import deletions, tracing
 from sync_jobs.arrivals import Arrival, PageWork
 from sync_jobs.decisions import Decision
 from sync_jobs.own_writes import HELD_BACK, OwnWrites
@@ -107,7 +107,7 @@ class StreamRun:
         binding_ids = self._binding_ids(writes)
         body = page_store.pack_payloads([arrival.record.payload for arrival in writes])
         met = [row[1] for row in work.unchanged] + binding_ids + work.known_failures
-        with session.transaction():
+        with tracing.span("store") as span, session.transaction():
             if self.lease is not None:
                 self.lease.renew(session, now)
             self._check_still_so(work)
@@ -147,7 +147,20 @@ class StreamRun:
                 if self.seen is not None:
                     self.seen.add_all(met)
                 self.keep_position(position)
+            if span is not None:
+                tracing.describe(span, **self._told_of(work, writes))
         self._count(work, writes, discarded)
+
+    def _told_of(self, work: PageWork, writes: Sequence[Arrival]) -> dict[str, object]:
+        """What a trace says of a stored page: by these ids a record is followed."""
+        return {
+            "run": self.run.run_id,
+            "entity": self.pulled.entity.value,
+            "crm_ids": tracing.some(arrival.crm_id for arrival in writes),
+            "unchanged": len(work.unchanged),
+            "dead": len(work.letters),
+            "deferred": len(work.deferrals),
+        }
 
     def _check_still_so(self, work: PageWork) -> None:
         """Within the transaction: nobody has written these records since they were laid beside the store.

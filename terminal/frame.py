@@ -49,7 +49,9 @@ class Frame:
     def hub(self) -> Hub:
         """The settings and the database that they name. Raises ConfigurationFault or StoreFault."""
         from sync_jobs.bootstrap import open_hub
+        from sync_jobs.tracing import switch_on_where_asked
 
+        switch_on_where_asked()
         return open_hub(self.file())
 
 
@@ -76,19 +78,20 @@ class GuardedGroup(SuggestingGroup):
             return super().invoke(ctx)
         except CounterfoilError as error:
             _tell_traceback(ctx)
-            complain(str(error))
+            _complain(ctx, str(error), error.exit_code)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
-            click.echo("stopped; the checkpoint is kept", err=True)
+            note(_log_of(ctx), "stopped; the checkpoint is kept")
             ctx.exit(EXIT_INTERRUPTED)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:  # noqa: BLE001 - the last net: nobody but a developer wants a traceback
             if not _tell_traceback(ctx):
-                complain(
+                text = (
                     f"unexpected {type(error).__name__}: {redacted(str(error))}"
                     " (this is a fault of Counterfoil; `counterfoil --debug ...` shows where)"
                 )
+                _complain(ctx, text, EXIT_UNEXPECTED)
             ctx.exit(EXIT_UNEXPECTED)
 
 
@@ -97,6 +100,27 @@ def complain(text: str) -> None:
     from terminal.tables import printable
 
     click.echo(f"{click.style('error:', fg='red')} {printable(text)}", err=True)
+
+
+def note(log: Any, text: str) -> None:
+    """Something that a person should read, beside what a command is asked for: an event where there is a log."""
+    if log is not None:
+        log.info("note", text=text)
+    else:
+        click.echo(text, err=True)
+
+
+def _complain(ctx: click.Context, text: str, exit_code: int) -> None:
+    log = _log_of(ctx)
+    if log is None:
+        complain(text)
+    else:
+        log.error("command_failed", command=ctx.invoked_subcommand, error=text, exit_code=exit_code)
+
+
+def _log_of(ctx: click.Context) -> Any:
+    frame = ctx.find_object(Frame)
+    return configure_logs(frame.log) if frame is not None and frame.log else None
 
 
 def redacted(text: str) -> str:
@@ -200,8 +224,11 @@ def chosen_connection(settings: Settings, name: str | None) -> str:
 # -- logs -------------------------------------------------------------------------------------------------------------
 
 
-def configure_logs(style: str) -> Any:
-    """A structlog logger: one event, one redacted line on stderr, `json` or key=value. Libraries' warnings go along."""
+def configure_logs(style: str, *, is_quiet: bool = False) -> Any:
+    """A structlog logger: one event, one redacted line on stderr, `json` or key=value. Libraries' warnings go along.
+
+    is_quiet: of our own modules, too, only what is wrong.
+    """
     import logging
 
     import structlog
@@ -215,6 +242,8 @@ def configure_logs(style: str) -> Any:
         else structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"])
     )
     shared: list[Any] = [structlog.processors.add_log_level, timestamp, structlog.processors.format_exc_info]
+    # our own modules below the terminal log by the standard library, with the same keys as `extra`
+    foreign = [structlog.stdlib.ExtraAdder(), *shared]
     structlog.configure(
         processors=[*shared, redact_event, last],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
@@ -225,9 +254,11 @@ def configure_logs(style: str) -> Any:
     handler.addFilter(RedactingFilter())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=foreign,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact_event, last],
         )
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    for name in ("http", "live", "jobs", "alerts"):
+        logging.getLogger(f"counterfoil.{name}").setLevel(logging.WARNING if is_quiet else logging.INFO)
     return structlog.get_logger("counterfoil")

@@ -132,13 +132,17 @@ def replay(frame: Frame, job: str | None, dry_run: bool, limit: int, as_json: bo
     from sync_jobs import operations
     from terminal.progress import watching
     from terminal.reports import render_run
+    from terminal.run_log import logged_run
 
     hub = frame.hub()
     name = chosen_job(hub.settings, job)
     log = configure_logs(frame.log) if frame.log else None
-    with watching(log=log, is_quiet=as_json, wants_changes=dry_run, limit=limit) as watcher:
+    with (
+        watching(log=log, is_quiet=as_json, wants_changes=dry_run, limit=limit) as watcher,
+        logged_run(hub, log, name),
+    ):
         report = operations.replay(hub, name, listener=watcher, is_rehearsal=dry_run)
-    render_run(report, watcher, is_rehearsal=dry_run, as_json=as_json)
+    render_run(report, watcher, log, is_rehearsal=dry_run, as_json=as_json)
 
 
 @mapping.command("show")

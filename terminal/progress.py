@@ -78,15 +78,20 @@ class LogEvents(Watcher):
 
     def entity_started(self, report: EntityReport) -> None:
         super().entity_started(report)
-        self._log.info("entity_started", entity=report.entity.value, full=report.is_full, resumed=report.is_resumed)
+        self._log.info("entity_started", **_whose(report), full=report.is_full, resumed=report.is_resumed)
 
     def page_stored(self, report: EntityReport) -> None:
         super().page_stored(report)
-        self._log.info("page_stored", entity=report.entity.value, pages=report.pages, read=report.read)
+        self._log.info("page_stored", **_whose(report), counts=report.counts, seconds=round(report.seconds, 3))
 
     def entity_finished(self, report: EntityReport) -> None:
         super().entity_finished(report)
-        self._log.info("entity_finished", entity=report.entity.value, **report.as_data())
+        self._log.info("entity_finished", **_whose(report), counts=report.counts, seconds=round(report.seconds, 3))
+
+
+def _whose(report: EntityReport) -> dict[str, Any]:
+    """The keys that every event of an entity has."""
+    return {"run": report.run_id, "connection": report.connection, "entity": report.entity.value}
 
 
 class Bars(Watcher):

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from crm_core.errors import ConfigurationFault, CounterfoilError, Transient
-from terminal.frame import EXIT_PARTIAL, EXIT_SUCCEEDED, Frame, complain, configure_logs, emit, json_option, pass_frame
+from crm_core.errors import ConfigurationFault, CounterfoilError, StoreFault, Transient
+from terminal.frame import (
+    EXIT_PARTIAL,
+    EXIT_SUCCEEDED,
+    Frame,
+    complain,
+    configure_logs,
+    emit,
+    json_option,
+    note,
+    pass_frame,
+)
 
 if TYPE_CHECKING:
     from crm_core.ids import EntityType
@@ -87,17 +98,17 @@ def push(frame: Frame, connection: str | None, dry_run: bool, limit: int, wait_s
         with watching_push(log=log, is_quiet=as_json) as watcher:
             pushed = _push(hub, name, watcher, wait_seconds)
         done.append(pushed)
-        if pushed.failure is not None and len(names) > 1:
+        if pushed.failure is not None and len(names) > 1 and log is None:
             complain(f"{name}: {pushed.failure}")
-        if log is not None and pushed.report is not None:
-            log.info("run_finished", run=pushed.report.run_id, job=name, status=pushed.report.status)
+        if log is not None:
+            _log_end(hub, log, pushed)
         if not as_json and pushed.report is not None:
             if place:
                 click.echo()
             show(push_table(pushed))
     if as_json:
         emit({"is_dry_run": False, "connections": [pushed_data(one) for one in done]})
-    _leave(done)
+    _leave(done, log)
 
 
 def _push(hub: Hub, name: str, watcher: PushWatcher, wait_seconds: float) -> Pushed:
@@ -117,15 +128,31 @@ def _push(hub: Hub, name: str, watcher: PushWatcher, wait_seconds: float) -> Pus
     return pushed
 
 
-def _leave(done: Sequence[Pushed]) -> None:
+def _log_end(hub: Hub, log: Any, pushed: Pushed) -> None:
+    """What the database keeps of it; what stopped it when it was not begun, or cannot be read any more."""
+    from crm_core.store.state import find_run
+    from sync_jobs.operations import opened
+    from terminal.run_log import log_end
+
+    run = None
+    if pushed.report is not None:
+        with suppress(StoreFault), opened(hub) as session:
+            run = find_run(session, pushed.report.run_id)
+    if run is not None:
+        log_end(log, run)
+    elif pushed.failure is not None:
+        log.error("run_failed", connection=pushed.connection, error=str(pushed.failure))
+
+
+def _leave(done: Sequence[Pushed], log: Any) -> None:
     """With the worst exit code; a single failure is told by the frame, like that of any command."""
     if len(done) == 1 and done[0].failure is not None:
         raise done[0].failure
     code = worst(one.exit_code for one in done)
     if any(one.left("rejected", "to be told") for one in done):
-        click.echo("some wait for a person: `counterfoil outbox list` says why", err=True)
+        note(log, "some wait for a person: `counterfoil outbox list` says why")
     if code == EXIT_LATER:
-        click.echo("some are left for later: the next push goes on with them", err=True)
+        note(log, "some are left for later: the next push goes on with them")
     if code:
         raise SystemExit(code)
 

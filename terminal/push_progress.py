@@ -76,19 +76,30 @@ class PushLogEvents(PushWatcher):
 
     def started(self, report: PushReport, waiting: int) -> None:
         super().started(report, waiting)
-        self._log.info("push_started", connection=report.connection, run=report.run_id, waiting=waiting)
+        self._log.info("push_started", **_whose(report), counts={"waiting": waiting})
 
     def progressed(self, report: PushReport, waiting: int) -> None:
         if self._clock() - self._spoken >= LINE_EVERY_SECONDS:
             self._spoken = self._clock()
-            self._log.info("push_progressed", connection=report.connection, sent=report.sent, **counts_of(report))
+            counts = {"sent": report.sent, **counts_of(report)}
+            self._log.info("push_progressed", **_whose(report), counts=counts)
 
     def paused(self, why: str, seconds: float) -> None:
-        connection = self.report.connection if self.report is not None else None
-        self._log.warning("push_paused", connection=connection, why=why, seconds=round(seconds, 1))
+        whose = _whose(self.report) if self.report is not None else {}
+        self._log.warning("push_paused", **whose, why=why, seconds=round(seconds, 1))
 
     def finished(self, report: PushReport) -> None:
-        self._log.info("push_ended", connection=report.connection, **report.as_data())
+        for entity, counts in report.done.items():
+            self._log.info("entity_finished", **_whose(report), entity=entity.value, counts=dict(counts))
+        did = {"sent": report.sent, "looked_up": report.looked_up, "taken_over": report.taken_over}
+        left = {f"left_{state}": count for state, count in report.left.items()}
+        seconds = round(report.seconds, 3)
+        self._log.info("push_ended", **_whose(report), counts={**did, **left}, seconds=seconds)
+
+
+def _whose(report: PushReport) -> dict[str, Any]:
+    """The keys that every event of a push has."""
+    return {"run": report.run_id, "connection": report.connection}
 
 
 class PushBar(PushWatcher):

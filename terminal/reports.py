@@ -11,7 +11,7 @@ from crm_core.model.differences import Difference, laid_open
 from crm_core.model.schema import Kind, schema_of
 from crm_core.store.state import PULL_KINDS, PUSH_KIND, REPAIR_KIND
 from sync_jobs.decisions import Decision
-from terminal.frame import EXIT_PARTIAL, emit
+from terminal.frame import EXIT_PARTIAL, emit, note
 from terminal.tables import STATUS_STYLES, Column, Table, moment, plain, printable, seconds, show
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ def render_changes(watcher: Watcher) -> None:
         click.echo(f"{watcher.left_out:,} more records would be written; --limit shows more")
 
 
-def render_run(report: RunReport, watcher: Watcher, *, is_rehearsal: bool, as_json: bool) -> None:
+def render_run(report: RunReport, watcher: Watcher, log: Any, *, is_rehearsal: bool, as_json: bool) -> None:
     """The end of a run for a person or a program. Leaves with EXIT_PARTIAL when records were set aside."""
     if as_json:
         made: dict[str, Any] = {
@@ -245,7 +245,7 @@ def render_run(report: RunReport, watcher: Watcher, *, is_rehearsal: bool, as_js
             title = f"dry run of {report.job}: nothing was written"
         show(report_table(title, report.entities.values()))
         if report.status == "partial":
-            click.echo("some records were set aside: `counterfoil dead-letters list` says why", err=True)
+            note(log, "some records were set aside: `counterfoil dead-letters list` says why")
     if report.status == "partial":
         raise SystemExit(EXIT_PARTIAL)
 

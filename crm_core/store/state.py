@@ -248,15 +248,35 @@ def last_runs(session: Session) -> list[Run]:
     return [_run(session, row) for row in rows]
 
 
+def list_good_runs(session: Session) -> list[Run]:
+    """The newest run of each job and kind that came to its end."""
+    rows = session.all(
+        f"SELECT {_RUN_COLUMNS} FROM runs WHERE id IN"
+        " (SELECT max(id) FROM runs WHERE status IN ('succeeded', 'partial') GROUP BY job, kind) ORDER BY job, kind"
+    )
+    return [_run(session, row) for row in rows]
+
+
 def find_run(session: Session, run_id: int) -> Run | None:
     """One run by its number."""
     rows = session.all(f"SELECT {_RUN_COLUMNS} FROM runs WHERE id = ?", (run_id,))
     return _run(session, rows[0]) if rows else None
 
 
-def list_runs(session: Session, *, job: str | None = None, limit: int = 20, before_id: int | None = None) -> list[Run]:
-    """The newest runs first. before_id: only older ones, to go on behind a list."""
+def list_runs(
+    session: Session,
+    *,
+    job: str | None = None,
+    connections: Sequence[str] | None = None,
+    limit: int = 20,
+    before_id: int | None = None,
+) -> list[Run]:
+    """The newest runs first. connections: only of these. before_id: only older ones, to go on behind a list."""
     conditions, parameters = ["1 = 1"], list[Any]()
+    if connections is not None:
+        condition, keys = session.where_in("connection", list(connections))
+        conditions.append(condition)
+        parameters.append(keys)
     for condition, value in (("job = ?", job), ("id < ?", before_id)):
         if value is not None:
             conditions.append(condition)

@@ -376,3 +376,21 @@ notices = Table(
     CheckConstraint("state IN ('waiting', 'done', 'failed')", name="ck_notice_state"),
     Index("ix_notices_state", "state", "received_at"),
 )
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("key", Text, primary_key=True, comment="of the matter"),
+    Column("channel", Text, primary_key=True, comment="webhook:NAME or mail"),
+    Column("kind", Text, nullable=False),
+    Column("connection", Text, nullable=False),
+    Column("since", Instant(), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("hint", Text, nullable=False),
+    Column("opened_at", Instant(), nullable=False),
+    Column("told_at", Instant()),
+    Column("resolved_at", Instant()),
+    Column("attempts", Integer, nullable=False, comment="in vain, of the message that is due"),
+    Column("next_try_at", Instant(), nullable=False),
+    Column("message", Text, comment="why the last attempt failed"),
+)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ from sync_jobs.live.flights import Flights
 from sync_jobs.live.intake import Intake
 from sync_jobs.live.office import Office, Opened
 from sync_jobs.live.timer import Timer
+
+log = logging.getLogger("counterfoil.live")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +156,13 @@ class LookUps:
         fetch: Callable[[Opened], Sequence[SourceRecord]],
         opened: Opened,
     ) -> Outcome:
-        asked_at = self._hub.clock()
+        asked_at, began = self._hub.clock(), time.perf_counter()
         records = fetch(opened)
         problems = self._intake.take(connection, entity, records, asked_at)
+        if log.isEnabledFor(logging.INFO):
+            keys = {"connection": connection, "entity": entity.value, "status": "partial" if problems else "succeeded"}
+            counts = {"read": len(records), "dead": len(problems)}
+            log.info("looked_up", extra={**keys, "counts": counts, "seconds": round(time.perf_counter() - began, 4)})
         if len(records) == 1 and problems:
             return Outcome(asked_at, next(iter(problems.values())), may_fall_back=False, problems=problems)
         return Outcome(asked_at, taken=frozenset(record.external_id for record in records), problems=problems)

@@ -214,7 +214,11 @@ def test_log_lines_are_json_one_event_a_line(desk: Desk, monkeypatch: pytest.Mon
         "timestamp": events[-1]["timestamp"],
         "run": 1,
         "job": "all",
+        "connection": "erp",
+        "kind": "pull",
         "status": "succeeded",
+        "seconds": events[-1]["seconds"],
+        "counts": {"read": 9, "pages": 7, "created": 9},
     }
     text = desk.run("--log", "text", "pull").stderr
     assert "event='run_finished'" in text

@@ -240,9 +240,10 @@ def test_a_log_collector_gets_one_event_a_line(trade: PushDesk) -> None:
     trade.books.before = once(ServiceUnavailable("down"))
     lines = trade.run("--log", "json", "push", "--wait", "20").stderr.splitlines()
     events = [json.loads(line) for line in lines]
-    assert [event["event"] for event in events] == ["push_started", "push_paused", "push_ended", "run_finished"]
-    assert events[0]["waiting"] == 1
-    assert events[2]["entities"] == {"order": {"failed": 1, "created": 1}}
+    told = ["push_started", "push_paused", "entity_finished", "push_ended", "run_finished"]
+    assert [event["event"] for event in events] == told
+    assert events[0]["counts"] == {"waiting": 1}
+    assert (events[2]["entity"], events[2]["counts"]) == ("order", {"failed": 1, "created": 1})
 
 
 def a_report(**done: int) -> PushReport:

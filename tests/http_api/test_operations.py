@@ -249,7 +249,8 @@ def test_metrics_count_requests_by_route_and_tell_what_waits(troubled: Api) -> N
     labels = 'method="GET",route="/dead-letters/{letter_id}",status="200"'
     assert f"counterfoil_http_request_seconds_count{{{labels}}} 2.0" in lines
     assert 'counterfoil_http_refused_total{cause="no_key"} 1.0' in lines
-    labels = 'cause="invalid_value",connection="erp",entity="product"'
-    assert any(line.startswith("counterfoil_dead_letters_open{") and line.endswith(" 2.0") for line in lines), labels
+    labels = 'connection="erp",entity="product",cause="invalid_value"'
+    assert f"counterfoil_dead_letters_open{{{labels}}} 2" in lines
+    assert 'counterfoil_breaker_state{connection="erp"} 0' in lines
     assert any(line.startswith("counterfoil_run_age_seconds{") for line in lines)
     assert "/dead-letters/1" not in answer.text

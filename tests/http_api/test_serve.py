@@ -71,7 +71,7 @@ def test_serve_tells_its_address_answers_and_ends_when_it_is_told_to(folder: Pat
         process.send_signal(signal.SIGTERM)
         output, errors = process.communicate(timeout=30)
     assert process.returncode in (0, -signal.SIGTERM)
-    assert "GET /runs 200" in errors
+    assert "event='request_answered' method='GET' route='/runs' status=200" in errors
     assert key not in output + errors
     assert key.rpartition("_")[2] not in output + errors
     assert "Traceback" not in errors

@@ -1,0 +1,37 @@
+"""Who was told of what."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+from crm_core.store import types
+
+revision = "0007"
+down_revision = "0004"
+
+
+def upgrade() -> None:
+    """One table."""
+    op.create_table(
+        "alerts",
+        sa.Column("key", sa.Text(), nullable=False, comment="of the matter"),
+        sa.Column("channel", sa.Text(), nullable=False, comment="webhook:NAME or mail"),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("connection", sa.Text(), nullable=False),
+        sa.Column("since", types.Instant(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("hint", sa.Text(), nullable=False),
+        sa.Column("opened_at", types.Instant(), nullable=False),
+        sa.Column("told_at", types.Instant(), nullable=True),
+        sa.Column("resolved_at", types.Instant(), nullable=True),
+        sa.Column("attempts", sa.Integer(), nullable=False, comment="in vain, of the message that is due"),
+        sa.Column("next_try_at", types.Instant(), nullable=False),
+        sa.Column("message", sa.Text(), nullable=True, comment="why the last attempt failed"),
+        sa.PrimaryKeyConstraint("key", "channel"),
+    )
+
+
+def downgrade() -> None:
+    """What was told is forgotten: an older release tells nothing."""
+    op.drop_table("alerts")
