@@ -40,6 +40,7 @@ job_states = Table(
     Column("failures", Integer, nullable=False, comment="in a row"),
     CheckConstraint("state IN ('idle', 'wanted', 'handed_over', 'running')", name="ck_job_state"),
     Index("ix_job_states_due", "state", "next_due"),
+    Index("ix_job_states_connection", "connection", "state"),
 )
 
 connection_states = Table(

@@ -52,7 +52,9 @@ def set_up(url: str) -> str:
     if not url.startswith("postgresql://"):
         raise ConfigurationFault("a fleet needs PostgreSQL ([store] url); on SQLite `counterfoil run` does all of it")
     name = mailbox_name()
-    there = make_conninfo(url, options=f"-c search_path={name}", application_name="counterfoil fleet")
+    # what a power cut takes out of the mailbox is handed over again: nobody waits for the disk
+    options = f"-c search_path={name} -c synchronous_commit=off"
+    there = make_conninfo(url, options=options, application_name="counterfoil fleet")
     try:
         with psycopg.connect(there, autocommit=True, connect_timeout=10) as connection, connection.transaction():
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (_SETTING_UP,))

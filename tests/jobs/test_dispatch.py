@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from threading import Event
 
 import pytest
 
-from bench.fleet_rig import Rig, at
+from bench.fleet_rig import Rig, at, name_apart
 from crm_core.errors import StepRefused
 from crm_core.ids import EntityType
 from crm_core.store import jobs as store
+from crm_core.store import sqlite
 from simulators.faults import Fault, FaultKind, always
 from sync_jobs.jobs import verbs
 from sync_jobs.jobs.dispatch import Dispatcher
@@ -222,4 +224,30 @@ def test_a_stopped_worker_leaves_its_job_to_go_on(rig: Rig, clock: TestClock) ->
     perform(rounds._house, "goods", stop, given.append)
     assert (rig.state("goods").state, rig.state("goods").outcome, given) == ("wanted", "stopped", [])
     assert run_round(rig, rounds, clock) == ["goods"]
+    rig.assert_all_here()
+
+
+def test_a_full_disk_fails_a_run_clearly_and_the_job_goes_on_when_there_is_room(
+    sqlite_rig: Rig, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process must neither die of it nor forget the job."""
+    rig = sqlite_rig
+    for _ in range(200):
+        record = {"code": "", "name": os.urandom(2000).hex(), "unit": "pcs", "currency": "EUR", "price": 1}
+        rig.erp._books.add("products", record, clock())
+    name_apart(rig.erp, "erp")
+    rig.page_size = 50
+    rig.write(EVERY)
+    rounds = rig.dispatcher(clock)
+    with rig.session() as session:
+        pages = session.all("PRAGMA page_count")[0][0]
+    monkeypatch.setattr(sqlite, "_PRAGMAS", (*sqlite._PRAGMAS, f"max_page_count={pages + 60}"))
+    assert run_round(rig, rounds, clock) == ["goods"]
+    assert (rig.state("goods").outcome, rig.state("goods").state) == ("failed", "wanted")
+    assert "the disk is full" in str(rig.state("goods").message)
+    assert run_round(rig, rounds, clock) == [], "it is not tried again at once"
+    monkeypatch.setattr(sqlite, "_PRAGMAS", sqlite._PRAGMAS[:-1])
+    clock.advance(seconds=10)
+    again = rig.dispatcher(clock)
+    assert run_round(rig, again, clock) == ["goods"]
     rig.assert_all_here()

@@ -46,6 +46,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("job"),
     )
     op.create_index("ix_job_states_due", "job_states", ["state", "next_due"], unique=False)
+    op.create_index("ix_job_states_connection", "job_states", ["connection", "state"], unique=False)
     op.create_table(
         "connection_states",
         sa.Column("connection", sa.Text(), nullable=False),
