@@ -7,7 +7,7 @@ from alembic import op
 
 from crm_core.store import types
 
-revision = "0006"
+revision = "0005"
 down_revision = "0004"
 
 
