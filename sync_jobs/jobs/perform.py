@@ -39,7 +39,7 @@ from sync_jobs.jobs.dispatch import Give, closed_by, hand_over_waiting
 from sync_jobs.jobs.house import House
 from sync_jobs.leases import kept
 from sync_jobs.push_report import PushReport, SilentPushListener
-from sync_jobs.report import EntityReport, SilentListener
+from sync_jobs.report import EntityReport, RunReport, SilentListener
 from sync_jobs.settings import open_connector
 
 log = logging.getLogger("counterfoil.jobs")
@@ -233,11 +233,19 @@ class _PauseListener(SilentPushListener):
 def _reconcile(hub: Hub, job: JobSettings, watch: Watch) -> str | None:
     """Comparing both sides is another room's business. Raises ConfigurationFault where this release has none."""
     try:
-        reconcile = import_module("sync_jobs.reconcile").reconcile
+        verbs = import_module("sync_jobs.reconcile_operations")
     except ModuleNotFoundError as error:
         raise ConfigurationFault("this release cannot reconcile") from error
-    reconcile(hub, job.name, heed=watch)
-    return None
+    report: RunReport = verbs.reconcile(hub, job.name, listener=_HeedingListener(watch))
+    return report.error
+
+
+class _HeedingListener(_PageCounter):
+    """Heeds the watch after each page, where nobody does before it."""
+
+    def page_stored(self, report: EntityReport) -> None:
+        super().page_stored(report)
+        self._watch()
 
 
 # -- what became of it ------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 from click.testing import CliRunner, Result
@@ -140,3 +141,14 @@ def test_a_time_limit_within_which_no_page_came_is_a_failure_that_says_so() -> N
     assert ending_of(limit, held, pages=0).outcome == "failed"
     assert "not one page came within it: raise time_limit" in str(ending_of(limit, held, pages=0).message)
     assert ending_of(limit, held, pages=1).outcome == "stopped"
+
+
+def test_a_job_that_reconciles_says_when_this_release_cannot(
+    sqlite_rig: Rig, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that did nothing and called it done would be believed."""
+    rig = sqlite_rig
+    monkeypatch.setitem(sys.modules, "sync_jobs.reconcile_operations", None)
+    rig.write('[jobs.both]\nwhat = "reconcile"\nconnection = "erp"\nevery = "1d"\n')
+    assert run_round(rig, rig.dispatcher(clock), clock) == ["both"]
+    assert (rig.state("both").outcome, rig.state("both").message) == ("failed", "this release cannot reconcile")
