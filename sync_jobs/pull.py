@@ -302,18 +302,6 @@ class Puller:
         for entity, records in fetched.items():
             self.take_records(entity, records)
 
-    def look_at(self, entity: EntityType, keys: Sequence[ExternalId]) -> None:
-        """Fetch these records by id and take them in; one that is gone over there is left to the next full read."""
-        records, asked_at = [], self.clock()
-        for key in keys:
-            self.heed()
-            try:
-                with self.connection_lock:
-                    records.append(self.streams[entity].source.get(key))
-            except RecordRejected:
-                continue
-        self.take_records(entity, records, asked_at=asked_at)
-
     # -- deletions and waiting records --------------------------------------------------------------------------------
 
     def _sweep(self, stream: StreamRun) -> None:
