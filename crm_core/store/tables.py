@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from crm_core.ids import EntityType
@@ -162,6 +163,13 @@ runs = Table(
     Column("owner", Text, comment="the process that runs it"),
     CheckConstraint("status IN ('running', 'succeeded', 'partial', 'held', 'failed', 'interrupted')", name="ck_status"),
     Index("ix_runs_job", "job", "started_at"),
+    # every run that begins looks for those of its connection that never ended: few of very many
+    Index(
+        "ix_runs_running",
+        "connection",
+        sqlite_where=text("status = 'running'"),
+        postgresql_where=text("status = 'running'"),
+    ),
 )
 
 drifts = Table(

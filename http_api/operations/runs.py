@@ -29,6 +29,9 @@ from sync_jobs.bootstrap import Hub
 from sync_jobs.live.answers import BreakerReport
 from sync_jobs.settings import ConnectionSettings, open_connector
 
+CompanyQuery = Annotated[
+    str | None, Query(max_length=200, description="Only what belongs to this company (`belongs_to` in the settings).")
+]
 router = APIRouter(tags=["operations"], responses=problems(), route_class=GuardedRoute)
 
 _WENT_WELL = ("succeeded", "partial", "running")
@@ -40,15 +43,17 @@ ConnectionPath = Annotated[str, Path(min_length=1, max_length=200, description="
 async def list_runs(
     request: Request,
     job: Annotated[str | None, Query(max_length=200, description="Only those of this job.")] = None,
+    company: CompanyQuery = None,
     before: Annotated[int | None, Query(ge=1, le=2**53 - 1, description="Only older ones than this run.")] = None,
     limit: Limit = 20,
 ) -> Response:
     """The last runs, the newest first: pulls, replays and pushes."""
     hub: Hub = request.app.state.face.hub
+    theirs = None if company is None else _connections_of(hub, company)
 
     def read() -> list[state.Run]:
         with closing(hub.database.open()) as session:
-            return state.list_runs(session, job=job, limit=limit, before_id=before)
+            return state.list_runs(session, job=job, connections=theirs, limit=limit, before_id=before)
 
     found = await run_sync(read)
     is_more = len(found) == limit and bool(found)
@@ -73,9 +78,11 @@ async def get_run(request: Request, run_id: RowId) -> Response:
 
 @router.get("/connections", response_model=ConnectionsShape)
 @reads(Scope.OPERATIONS)
-async def list_connections(request: Request) -> Response:
+async def list_connections(request: Request, company: CompanyQuery = None) -> Response:
     """The configured back offices: their jobs with the last run of each, and whether live questions go through."""
     found = await run_sync(_connections, request.app.state.face)
+    if company is not None:
+        found = [one for one in found if one.company == company]
     return answered(ConnectionsShape(connections=found))
 
 
@@ -97,6 +104,11 @@ async def check_connection(request: Request, name: ConnectionPath) -> Response:
     if name not in hub.settings.connections:
         raise not_found("connection", repr(name))
     return answered(await run_sync(_check, hub.settings.get_connection(name)))
+
+
+def _connections_of(hub: Hub, company: str) -> list[str]:
+    """Of a company that nothing belongs to there is nothing to list: it is no fault to ask."""
+    return [name for name, one in hub.settings.connections.items() if one.company == company]
 
 
 def _check(settings: ConnectionSettings) -> ConnectionCheckShape:
@@ -135,6 +147,7 @@ def _connections(face: Any) -> list[ConnectionShape]:
             ConnectionShape(
                 name=name,
                 connector=settings.connector,
+                company=settings.company,
                 title=get_connector(settings.connector).manifest.title,
                 is_healthy=all(run is None or run.status in _WENT_WELL for run in runs)
                 and (breaker is None or breaker.state == "closed"),

@@ -76,6 +76,7 @@ class ConnectionShape(Shape):
 
     name: str
     connector: str
+    company: str | None = Field(description="Whose back office it is; null: nobody has said so.")
     title: str
     is_healthy: bool = Field(description="The last run of each job went well, and live questions go through.")
     pushes: list[str]

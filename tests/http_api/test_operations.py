@@ -64,6 +64,9 @@ def test_connections_tell_their_jobs_and_how_the_last_runs_went(api: Api, monkey
     (found,) = api.get("/connections")["connections"]
     assert (found["name"], found["connector"], found["title"]) == ("erp", "memory", "Office in memory")
     assert (found["is_healthy"], found["pushes"], found["last_push"]) == (True, [], None)
+    assert found["company"] is None
+    assert api.get("/connections?company=North")["connections"] == []
+    assert api.get("/runs?company=North")["runs"] == []
     assert [(job["name"], job["last_run"]["status"]) for job in found["jobs"]] == [("all", "succeeded")]
 
     def broken(self: Any, entity: Any) -> Any:
