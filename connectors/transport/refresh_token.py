@@ -33,6 +33,7 @@ from crm_core.errors import (
     RecordRejected,
     ServiceUnavailable,
 )
+from crm_core.typed_json import decode_as
 
 EARLY_SECONDS = 60
 """An access token is taken for ended so long before its end: the call that it goes with takes time, too."""
@@ -102,7 +103,7 @@ class TokenFile:
     def load(self) -> Tokens | None:
         """What is in the file; None when there is none. Raises ConfigurationFault for a file that is none of ours."""
         try:
-            tokens = msgspec.json.decode(self.path.read_bytes(), type=Tokens)
+            tokens = decode_as(self.path.read_bytes(), Tokens)
         except FileNotFoundError:
             return None
         except OSError as error:

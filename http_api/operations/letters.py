@@ -15,6 +15,7 @@ from crm_core.access import Scope
 from crm_core.ids import EntityType
 from crm_core.store import letters as store
 from crm_core.store.letters import DeadLetter
+from crm_core.typed_json import decode_as
 from http_api.guard import GuardedRoute, changes, reads
 from http_api.operations.shapes import (
     CauseShape,
@@ -189,6 +190,6 @@ async def body_of(request: Request, shape: type[Any]) -> Any:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise refusal(415, "no_json", "the body must be application/json")
     try:
-        return msgspec.json.decode(await request.body(), type=shape)
+        return decode_as(await request.body(), shape)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise refusal(422, "invalid_request", f"the body: {error}") from None

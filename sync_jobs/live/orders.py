@@ -25,6 +25,7 @@ from crm_core.money import Money
 from crm_core.store import sales as store
 from crm_core.store.outbox import list_intents
 from crm_core.store.session import Session
+from crm_core.typed_json import decode_as
 from sync_jobs.changes import save_within
 from sync_jobs.live.answers import (
     CheckedLine,
@@ -356,7 +357,7 @@ def _as_before(known: store.EnteredOrder, body_hash: bytes, key: str) -> PlacedO
         raise IdempotencyKeyReused(
             f"the idempotency key {key[:40]!r} was used for another order ({known.order_id}): a new order, a new key"
         )
-    return replace(msgspec.json.decode(known.answer, type=PlacedOrder), was_placed_before=True)
+    return replace(decode_as(known.answer, PlacedOrder), was_placed_before=True)
 
 
 def _arrived(stock: Mapping[CrmId, Future[StockAnswer]]) -> dict[CrmId, StockAnswer]:

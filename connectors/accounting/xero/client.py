@@ -37,6 +37,7 @@ from crm_core.errors import (
     RecordRejected,
     did_you_mean,
 )
+from crm_core.typed_json import decode_as
 
 log = logging.getLogger("counterfoil.xero")
 
@@ -330,7 +331,7 @@ def _is_guid(text: str) -> bool:
 
 def _decoded(body: bytes, kind: type[_T], operation: str) -> _T:
     try:
-        return msgspec.json.decode(body, type=kind)
+        return decode_as(body, kind)
     except msgspec.ValidationError as error:
         raise ProtocolViolation(f"the answer is not as expected: {error}", operation=operation) from error
     except (ValueError, RecursionError):

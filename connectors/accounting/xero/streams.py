@@ -28,6 +28,7 @@ from connectors.transport.paging import LoopGuard
 from connectors.watermark import Granularity, reading_begins, watermark_of
 from crm_core.errors import ProtocolViolation, RecordNotFound
 from crm_core.ids import ExternalId
+from crm_core.typed_json import decode_as
 
 log = logging.getLogger("counterfoil.xero")
 
@@ -268,6 +269,6 @@ def _begin(since: str | None, replication: Replication) -> str | None:
 
 def _token_of(resume: str) -> ResumeToken:
     try:
-        return msgspec.json.decode(resume, type=ResumeToken)
+        return decode_as(resume, ResumeToken)
     except ValueError as error:
         raise ProtocolViolation(f"the resume token cannot be read: {error}") from error

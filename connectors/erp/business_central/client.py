@@ -46,6 +46,7 @@ from crm_core.errors import (
     StaleVersion,
     did_you_mean,
 )
+from crm_core.typed_json import decode_as
 
 _T = TypeVar("_T")
 
@@ -340,7 +341,7 @@ def key_of(external_id: str) -> str | None:
 def decoded(body: bytes, kind: type[_T], operation: str) -> _T:
     """An answer as a struct. Raises ProtocolViolation."""
     try:
-        return msgspec.json.decode(body, type=kind)
+        return decode_as(body, kind)
     except msgspec.ValidationError as error:
         raise ProtocolViolation(f"the answer is not as expected: {error}", operation=operation) from error
     except (ValueError, RecursionError):

@@ -25,6 +25,7 @@ from connectors.transport.paging import LoopGuard
 from connectors.watermark import Granularity, moment_of, reading_begins, watermark_of
 from crm_core.errors import ConnectorError, ProtocolViolation, RecordNotFound
 from crm_core.ids import ExternalId
+from crm_core.typed_json import decode_as
 
 log = logging.getLogger("counterfoil.business_central")
 
@@ -238,7 +239,7 @@ class ODataStream:
     def _record_of(self, body: bytes, additions: Additions) -> SourceRecord:
         """A single record in the very bytes that it has in a list: without the context that OData puts in front."""
         try:
-            members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+            members = decode_as(body, dict[str, msgspec.Raw])
         except (ValueError, RecursionError):
             decode(body, operation=self._operation)  # raises what is wrong with it
             raise ProtocolViolation("the answer is no JSON object", operation=self._operation) from None
@@ -281,6 +282,6 @@ def _floor_to_milliseconds(moment: datetime) -> datetime:
 
 def _token_of(resume: str, operation: str) -> ResumeToken:
     try:
-        return msgspec.json.decode(resume, type=ResumeToken)
+        return decode_as(resume, ResumeToken)
     except ValueError as error:
         raise ProtocolViolation(f"the resume token cannot be read: {error}", operation=operation) from error

@@ -27,6 +27,7 @@ from crm_core.errors import (
     ValidationRejected,
 )
 from crm_core.ids import ExternalId
+from crm_core.typed_json import decode_as
 
 SETTLE_TIME = timedelta(minutes=16)
 """A request waits up to 8 minutes for its turn and may then run for 8 minutes more ("Operational limits")."""
@@ -117,7 +118,7 @@ def accepted(answer: Answer | BatchAnswer, *, operation: str, carries: bytes = b
     Raises OutcomeUnknown for an answer that is none: something has come between, and what became of it nobody knows.
     """
     try:
-        made = msgspec.json.decode(answer.body, type=_Made)
+        made = decode_as(answer.body, _Made)
     except (ValueError, RecursionError):
         made = None
     if made is None or carries not in answer.body:

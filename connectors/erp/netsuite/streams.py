@@ -22,6 +22,7 @@ from connectors.transport.json_pages import encode
 from connectors.watermark import Granularity, moment_of, reading_begins, watermark_of
 from crm_core.errors import PermissionDenied, ProtocolViolation, RecordNotFound
 from crm_core.ids import EntityType, ExternalId
+from crm_core.typed_json import decode_as
 
 log = logging.getLogger("counterfoil.netsuite")
 
@@ -396,7 +397,7 @@ def _without_nulls(value: Any) -> Any:
 
 def _token_of(resume: str) -> ResumeToken:
     try:
-        token = msgspec.json.decode(resume, type=ResumeToken)
+        token = decode_as(resume, ResumeToken)
         if token.begin is not None:
             moment_of(token.begin)
         if token.part < 0 or token.width < 0:

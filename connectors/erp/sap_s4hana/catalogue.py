@@ -31,6 +31,7 @@ from connectors.transport.odata_v2 import Rows, literal, plain
 from connectors.transport.paging import LoopGuard
 from crm_core.errors import ProtocolViolation, RecordNotFound
 from crm_core.ids import ExternalId
+from crm_core.typed_json import decode_as
 
 EXACT = Context(prec=100, traps=[Inexact, InvalidOperation])
 """Quantities have up to 31 digits, more than Python's default keeps when it adds."""
@@ -242,6 +243,6 @@ def _tidy(total: Decimal | None) -> Decimal | int | None:
 
 def _stock_token(resume: str, operation: str) -> str:
     try:
-        return msgspec.json.decode(resume, type=_StockToken).after
+        return decode_as(resume, _StockToken).after
     except ValueError as error:
         raise ProtocolViolation(f"the resume token cannot be read: {error}", operation=operation) from error

@@ -25,6 +25,7 @@ from connectors.transport.paging import LoopGuard
 from connectors.watermark import Granularity, reading_begins, watermark_of
 from crm_core.errors import ProtocolViolation, RecordNotFound
 from crm_core.ids import ExternalId
+from crm_core.typed_json import decode_as
 
 log = logging.getLogger("counterfoil.sap_s4hana")
 
@@ -197,8 +198,8 @@ class KeysetStream:
             raise ProtocolViolation("a page holds rows that were read before", operation=self._operation)
         try:
             # Of the bytes: the row may be one whose other fields nobody can read.
-            row = msgspec.json.decode(listed.found.raws[-1], type=dict[str, msgspec.Raw])
-            return msgspec.json.decode(row[self._source.key], type=str)
+            row = decode_as(listed.found.raws[-1], dict[str, msgspec.Raw])
+            return decode_as(row[self._source.key], str)
         except (ValueError, KeyError, RecursionError):
             raise ProtocolViolation(
                 f"a row has no {self._source.key}, so that nobody knows where to go on", operation=self._operation
@@ -316,7 +317,7 @@ def moment_text(moment: datetime) -> str:
 def token_of(resume: str, operation: str) -> ResumeToken:
     """Raises ProtocolViolation for a token that is not ours."""
     try:
-        token = msgspec.json.decode(resume, type=ResumeToken)
+        token = decode_as(resume, ResumeToken)
     except ValueError as error:
         raise ProtocolViolation(f"the resume token cannot be read: {error}", operation=operation) from error
     if not token.filters:

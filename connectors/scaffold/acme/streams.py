@@ -16,6 +16,7 @@ from connectors.transport.paging import LoopGuard
 from connectors.watermark import Granularity, moment_of, reading_begins, watermark_of
 from crm_core.errors import ProtocolViolation
 from crm_core.ids import EntityType, ExternalId
+from crm_core.typed_json import decode_as
 
 from .client import AcmeClient
 
@@ -145,7 +146,7 @@ class AcmeStream:
 
 def _beside(body: bytes, operation: str) -> _Beside:
     try:
-        return msgspec.json.decode(body, type=_Beside)
+        return decode_as(body, _Beside)
     except ValueError as error:
         raise ProtocolViolation(f"the page is not as expected: {error}", operation=operation) from None
 
@@ -159,6 +160,6 @@ def _watermark(as_of: str, operation: str) -> str:
 
 def _position_of(resume: str, operation: str) -> _Position:
     try:
-        return msgspec.json.decode(resume, type=_Position)
+        return decode_as(resume, _Position)
     except ValueError as error:
         raise ProtocolViolation(f"the resume token cannot be read: {error}", operation=operation) from None
