@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -54,6 +55,7 @@ class PageMapper:
         self.owned_positions = [names.index(name) for name in mapping.owned]
         self.left_alone = [place for place in range(len(names)) if place not in self.owned_positions]
         self._guarded = [names.index(n) for n, spec in schema_of(self.entity).fields.items() if spec.is_guarded]
+        self._is_live = is_live
         self._has_moment = any(column.name == "as_of" for column in self.table.columns)
         self.moment_position = names.index("as_of") if self._has_moment else -1
         self._currency_position = names.index("currency") if is_live and self.entity is EntityType.CREDIT else -1
@@ -292,10 +294,10 @@ class PageMapper:
                 overtaken.add(id(arrival))
                 continue
             if self._has_moment and old[self.moment_position] > arrival.values[self.moment_position]:
-                if arrival.binding is not None and arrival.binding.fingerprint != arrival.fingerprint:
-                    # another reading, made later, was stored while this one was on its way
+                binding = arrival.binding
+                if binding is not None and self._is_overtaken(arrival, binding, old[self.moment_position], work):
                     overtaken.add(id(arrival))
-                    work.unchanged.append(tuple(arrival.binding))
+                    work.unchanged.append(tuple(binding))
                     continue
                 # a replayed payload is older than the last look: it never makes an entity older
                 arrival.values = _replaced(arrival.values, self.moment_position, old[self.moment_position])
@@ -308,6 +310,16 @@ class PageMapper:
             ):
                 work.swung += 1
         work.arrivals = [arrival for arrival in mapped if id(arrival) not in overtaken] if overtaken else mapped
+
+    def _is_overtaken(self, arrival: Arrival, binding: Binding, moment: datetime, work: PageWork) -> bool:
+        """Whether another reading, made later, was stored while this one was on its way.
+
+        Of a run's page our own clock says so: a back office whose clock was set back tells older moments for a while,
+        and is right nevertheless.
+        """
+        if binding.fingerprint == arrival.fingerprint:
+            return False
+        return self._is_live or (work.asked_at is not None and moment > work.asked_at)
 
     def _hold_back(self, known: Sequence[Arrival], under_way: set[CrmId], work: PageWork) -> None:
         """What a change of ours carries that is still on its way out stays as the CRM has it."""

@@ -116,7 +116,7 @@ def test_a_row_that_another_session_locks_ends_the_run_on_postgresql(
 )
 def test_what_postgresql_says_becomes_one_clear_line(error: psycopg.Error, said: str) -> None:
     """A disk of a server cannot be filled in a test; what psycopg then raises is its documented class 53100."""
-    fault = postgresql._fault(error)
+    fault = postgresql._fault(error, 30)
     assert isinstance(fault, StoreFault)
     assert said in str(fault)
     assert "\n" not in str(fault)

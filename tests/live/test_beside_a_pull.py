@@ -181,4 +181,4 @@ def test_a_look_up_needs_no_lease_and_leaves_the_pull_s_alone(credits: Workbench
         assert running.lease is not None
         running.pull(EntityType.ACCOUNT)
     assert kept(credits)[0] == Decimal(300)
-    assert isinstance(running._state(EntityType.ACCOUNT).mapper, PageMapper)
+    assert isinstance(running.stream_of(EntityType.ACCOUNT).mapper, PageMapper)
