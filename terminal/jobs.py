@@ -251,15 +251,22 @@ _at_once = click.option(
 def run_all(frame: Frame, at_once: int) -> None:
     """Run all jobs in this process until it is stopped: on SQLite, or wherever one machine is enough."""
     from sync_jobs.jobs.engines import run_embedded
+    from sync_jobs.watching.alerts import alerting
 
-    run_embedded(_house(frame), _stopped_by_signal(), jobs_at_once=at_once)
+    house = _house(frame)
+    with alerting(_hub(frame)):
+        run_embedded(house, _stopped_by_signal(), jobs_at_once=at_once)
 
 
 @click.command(short_help="Hand out the jobs of a fleet.")
 @pass_frame
 def scheduler(frame: Frame) -> None:
     """Hand the jobs that are due to workers until it is stopped. A second one stands by for when the first is gone."""
-    _fleet().run_scheduler(_house(frame), _stopped_by_signal())
+    from sync_jobs.watching.alerts import alerting
+
+    fleet, house = _fleet(), _house(frame)
+    with alerting(_hub(frame)):
+        fleet.run_scheduler(house, _stopped_by_signal())
 
 
 @click.command(short_help="Run jobs of a fleet.")

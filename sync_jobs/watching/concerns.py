@@ -106,7 +106,7 @@ def _late(facts: Facts, limits: Limits) -> Iterator[Concern]:
         if job.due_at is None or job.is_paused or job.state == "running" or facts.now - job.due_at < limits.due_late:
             continue
         text = f"job {job.job} was due at {job.due_at:%Y-%m-%d %H:%M} UTC and has not begun"
-        yield Concern(f"late/{job.job}", ConcernKind.LATE, job.connection, job.due_at, text, "counterfoil runs")
+        yield Concern(f"late/{job.job}", ConcernKind.LATE, job.connection, job.due_at, text, "counterfoil jobs list")
     newest: dict[str, Run] = {}
     for run in facts.good_runs:
         if run.kind in PULL_KINDS and run.job not in scheduled:
@@ -148,7 +148,7 @@ def _intents(pile: Pile) -> Concern:
 def _drift(pile: Pile) -> Concern:
     text = f"{_counted(pile.count, 'difference')} of {pile.entity} ({pile.what})"
     key = f"drift/{pile.connection}/{pile.entity}/{pile.what}"
-    return Concern(key, ConcernKind.DRIFT, pile.connection, pile.since, text, "counterfoil runs")
+    return Concern(key, ConcernKind.DRIFT, pile.connection, pile.since, text, "counterfoil reconcile --history")
 
 
 def _counted(count: int, noun: str) -> str:
