@@ -37,9 +37,8 @@ class Arrival(msgspec.Struct):
 
 @dataclass(slots=True)
 class PageWork:
-    """What the page's transaction has to do. asked_at: when the source was asked for it; None = kept records."""
+    """What the page's transaction has to do."""
 
-    asked_at: datetime | None = None
     unchanged: list[Row] = field(default_factory=list)
     unchanged_moments: dict[datetime, list[CrmId]] = field(default_factory=dict)
     arrivals: list[Arrival] = field(default_factory=list)

@@ -205,7 +205,7 @@ class Comparer:
         bindings: dict[ExternalId, Binding],
         asked_at: datetime | None,
     ) -> PageWork:
-        work = PageWork(asked_at=asked_at)
+        work = PageWork()
         rows: dict[str, Row] = {key: tuple(binding) for key, binding in bindings.items()}
         arrivals = self.mapper.split(
             [record for record, _ in records], [print_ for _, print_ in records], rows, work, is_edited=True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +15,7 @@ from crm_core.model.data import Values
 from crm_core.model.schema import schema_of
 from crm_core.store.layout import EntityTable, table_of
 from crm_core.store.letters import NewDeferral, NewLetter
-from crm_core.store.page import Binding, entity_values
+from crm_core.store.page import Binding, entity_values, is_of_look_up
 from crm_core.store.session import Row, Session
 from mappings.compiler import CompiledMapping
 from sync_jobs.arrivals import Arrival, PageWork
@@ -295,7 +294,7 @@ class PageMapper:
                 continue
             if self._has_moment and old[self.moment_position] > arrival.values[self.moment_position]:
                 binding = arrival.binding
-                if binding is not None and self._is_overtaken(arrival, binding, old[self.moment_position], work):
+                if binding is not None and self._is_overtaken(arrival, binding):
                     overtaken.add(id(arrival))
                     work.unchanged.append(tuple(binding))
                     continue
@@ -311,15 +310,15 @@ class PageMapper:
                 work.swung += 1
         work.arrivals = [arrival for arrival in mapped if id(arrival) not in overtaken] if overtaken else mapped
 
-    def _is_overtaken(self, arrival: Arrival, binding: Binding, moment: datetime, work: PageWork) -> bool:
-        """Whether another reading, made later, was stored while this one was on its way.
+    def _is_overtaken(self, arrival: Arrival, binding: Binding) -> bool:
+        """Of a reading with an older moment: whether a later one was stored while it was on its way.
 
-        Of a run's page our own clock says so: a back office whose clock was set back tells older moments for a while,
-        and is right nevertheless.
+        Beside a run only live look-ups do that. Between two runs an older moment is that of a back office whose clock
+        was set back, and its values are right nevertheless.
         """
         if binding.fingerprint == arrival.fingerprint:
             return False
-        return self._is_live or (work.asked_at is not None and moment > work.asked_at)
+        return self._is_live or is_of_look_up(self.session, binding.payload_page)
 
     def _hold_back(self, known: Sequence[Arrival], under_way: set[CrmId], work: PageWork) -> None:
         """What a change of ours carries that is still on its way out stays as the CRM has it."""

@@ -261,7 +261,7 @@ class Puller:
         is_edited: bool = False,
         asked_at: datetime | None = None,
     ) -> PageWork:
-        work = PageWork(asked_at=asked_at)
+        work = PageWork()
         if records:
             known = page_store.bindings_of(self.session, stream.stream_id, [record.external_id for record in records])
             arrivals = stream.mapper.split(records, prints, known, work, ahead, is_edited=is_edited)

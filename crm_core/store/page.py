@@ -365,6 +365,13 @@ def pages_asked_for_later(session: Session, pages: Sequence[int], moment: dateti
     return {row[0] for row in rows}
 
 
+def is_of_look_up(session: Session, page: int | None) -> bool:
+    """Whether a kept payload came by a live look-up, beside the runs."""
+    return page is not None and bool(
+        session.all("SELECT 1 FROM payload_pages WHERE id = ? AND run_id = ?", (page, LIVE_RUN))
+    )
+
+
 def release_payloads(session: Session, counts: Mapping[int, int]) -> None:
     """Records point elsewhere now; a page that nobody points to goes."""
     session.run_many("UPDATE payload_pages SET live = live - ? WHERE id = ?", [(n, page) for page, n in counts.items()])
