@@ -90,7 +90,14 @@ class Rehearsal:
         return {str(row["id"]) for row in self._read(_MODELS[entity], domain, ["create_date"])}
 
     def touch(self, entity: str, external_id: str) -> None:
-        """A name, a description, or the comment of a sale (which may change in any state) changes."""
+        """A name, a description, or the comment of a sale (which may change in any state) changes; a deactivated product
+        is active again.
+        """
+        if entity == "product":
+            (product,) = self._read(_MODELS[entity], [["id", "=", int(external_id)]], ["active"])
+            if not product["active"]:  # Tryton lets nobody change more of a deactivated one
+                self._call(f"model.{_MODELS[entity]}.write", [int(external_id)], {"active": True})
+                return
         field = {"account": "name", "product": "description", "order": "comment"}[entity]
         before = self._read(_MODELS[entity], [["id", "=", int(external_id)]], [field])[0][field] or ""
         self._call(f"model.{_MODELS[entity]}.write", [int(external_id)], {field: f"{before} (changed)".strip()})

@@ -157,7 +157,7 @@ def test_a_killed_pull_goes_on_where_it_was(folder: Path) -> None:
 
 def test_ctrl_c_ends_a_pull_between_two_pages(folder: Path) -> None:
     # a call that is being answered is waited for, so the answer comes soon here
-    code, told = interrupted(folder, signal.SIGINT, slow_seconds=1)
+    code, told = interrupted(folder, signal.SIGINT, slow_seconds=4)
     assert code == 130
     assert told.splitlines()[-1] == "stopped; the checkpoint is kept"
     listed = command("show", "products", "--limit", "1000", "--json", folder=folder, code=OFFICE)
