@@ -90,8 +90,9 @@ class Rehearsal:
         return {str(row["id"]) for row in self._read(_MODELS[entity], domain, ["create_date"])}
 
     def touch(self, entity: str, external_id: str) -> None:
-        """A name, a description, or the comment of a sale (which may change in any state) changes; a deactivated product
-        is active again.
+        """A name, a description, or the comment of a sale (which may change in any state) changes.
+
+        A deactivated product is active again.
         """
         if entity == "product":
             (product,) = self._read(_MODELS[entity], [["id", "=", int(external_id)]], ["active"])
