@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Sequence
@@ -274,6 +275,8 @@ def scheduler(frame: Frame) -> None:
 @pass_frame
 def worker(frame: Frame, at_once: int) -> None:
     """Run jobs until it is stopped; any number of workers on any number of machines, over one PostgreSQL."""
+    # A worker that is stopped in the middle of a transaction must not keep others from its rows: PostgreSQL ends it.
+    os.environ.setdefault("PGOPTIONS", "-c idle_in_transaction_session_timeout=15s")
     _fleet().run_worker(_house(frame), threading.Event(), jobs_at_once=at_once)
 
 
