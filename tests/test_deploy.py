@@ -21,8 +21,6 @@ from tests.test_docs import fault_of
 
 ROOT = Path(__file__).resolve().parents[1]
 UNITS = sorted((ROOT / "deploy").glob("counterfoil-*"))
-FLEET = frozenset({"run", "worker", "scheduler"})
-"""Commands that come with the jobs."""
 
 
 def compose() -> dict[str, Any]:
@@ -62,11 +60,7 @@ def test_every_command_line_exists(place: str, words: str) -> None:
     """A service that calls what is not there comes up on nobody's machine."""
     from cli import main
 
-    fault = fault_of(words, main)
-    command = words.partition(" ")[0]
-    if fault == f"no command {command}" and command in FLEET:
-        pytest.skip(f"`counterfoil {command}` comes with the jobs, which are not merged here")
-    assert fault is None, place
+    assert fault_of(words, main) is None, place
 
 
 def test_the_compose_file_is_a_database_a_scheduler_two_workers_and_the_api() -> None:

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from crm_core.errors import StoreFault
 from crm_core.store.database import Database
 from crm_core.store.page import get_moment, stamp, unstamp
 from crm_core.store.session import Session
@@ -108,27 +107,15 @@ def read_facts(database: Database, now: datetime) -> Facts:
             _piles(session, _LETTERS),
             _piles(session, _DEFERRED),
             _piles(session, _INTENTS),
-            _piles(session, _DRIFTS) if _is_there(session, "drifts") else (),
+            _piles(session, _DRIFTS),
             holders,
-            _jobs(session) if _is_there(session, "job_states") else (),
-            dict(session.all("SELECT connection, failures FROM connection_states WHERE failures > 0"))
-            if _is_there(session, "connection_states")
-            else {},
+            _jobs(session),
+            dict(session.all("SELECT connection, failures FROM connection_states WHERE failures > 0")),
             schema,
             database_bytes(session, is_sqlite=database.is_sqlite),
         )
     finally:
         session.close()
-
-
-def _is_there(session: Session, table: str) -> bool:
-    try:
-        session.all(f"SELECT 1 FROM {table} LIMIT 1")
-    except StoreFault as fault:
-        if table not in str(fault):
-            raise
-        return False
-    return True
 
 
 def _streams(session: Session) -> tuple[StreamRead, ...]:

@@ -31,10 +31,7 @@ _TRIES = 5
 
 
 class _NothingToAsk:
-    """In the place of a stream: what a record refers to is not fetched while a customer waits."""
-
-    def pages(self, since: str | None, *, resume: str | None = None) -> object:
-        raise NotImplementedError
+    """In the place of a stream: what a record refers to is not fetched while a customer waits; no pages are asked."""
 
     def get(self, external_id: str) -> SourceRecord:
         raise RecordNotFound(f"{external_id[:60]!r} is not fetched here")
