@@ -353,6 +353,35 @@ def test_rows_that_come_again_end_the_read(simulator: Simulator) -> None:
         read(connection, EntityType.PRODUCT)
 
 
+def test_an_empty_list_is_believed_only_when_its_count_says_so(simulator: Simulator) -> None:
+    """An empty answer looks the same whatever was asked: another question's would delete every product we know."""
+
+    def emptied(request: Request, response: Response) -> Response:
+        return response if request.path.endswith("/$count") else replace(response, body=b'{"d":{"results":[]}}')
+
+    simulator.distort = emptied
+    with (
+        SapS4hana(config_of(simulator)) as connection,
+        pytest.raises(ProtocolViolation, match=f"came empty, and its count is {len(numbers(simulator))}"),
+    ):
+        read(connection, EntityType.PRODUCT)
+
+
+@pytest.mark.parametrize("number", [b"", b"all of them", b"<html></html>", b"-1"])
+def test_a_count_that_is_no_number_proves_nothing(simulator: Simulator, number: bytes) -> None:
+    def emptied(request: Request, response: Response) -> Response:
+        return replace(response, body=number if request.path.endswith("/$count") else b'{"d":{"results":[]}}')
+
+    simulator.distort = emptied
+    with SapS4hana(config_of(simulator)) as connection, pytest.raises(ProtocolViolation, match="without a number"):
+        read(connection, EntityType.PRODUCT)
+
+
+def test_a_list_that_is_empty_is_read_as_empty() -> None:
+    with Simulator.seeded(products=0, customers=0) as bare, SapS4hana(config_of(bare)) as connection:
+        assert read(connection, EntityType.PRODUCT) == {}
+
+
 def test_a_stamp_that_nobody_can_read_is_no_watermark(simulator: Simulator, products: KeysetStream) -> None:
     """An invented one would skip changes."""
     simulator.set_plan([Rule(Fault(FaultKind.REPLACED, replacements=((b"/Date(", b"/Day("),)), path=PRODUCTS, nth=1)])

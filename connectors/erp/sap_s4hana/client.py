@@ -124,8 +124,23 @@ class SapClient:
 
     def list_page(self, service: str, entity_set: str, options: Mapping[str, str | int], *, operation: str) -> ListPage:
         """One page of a list. Raises ProtocolViolation when the server refuses the question itself."""
+        answer = self._answer(f"{service}/{entity_set}", options, operation)
+        return ListPage(rows_of(answer.body, operation=operation), answer)
+
+    def count(self, service: str, entity_set: str, wanted: str, *, operation: str) -> int:
+        """How many rows of a list a `$filter` holds for (all with an empty one), by `$count`.
+
+        Raises ProtocolViolation when the server refuses the question itself, or answers no number.
+        """
+        answer = self._answer(f"{service}/{entity_set}/$count", {"$filter": wanted} if wanted else {}, operation)
+        text = answer.body.removeprefix(b"\xef\xbb\xbf").strip()
+        if not text.isdigit():
+            raise ProtocolViolation("$count is answered without a number", operation=operation)
+        return int(text)
+
+    def _answer(self, path: str, options: Mapping[str, str | int], operation: str) -> Answer:
         try:
-            answer = self.http.get(asked(f"{service}/{entity_set}", options), operation=operation)
+            return self.http.get(asked(path, options), operation=operation)
         except RecordRejected as error:
             raise ProtocolViolation(
                 f"the list cannot be read: {error.message}",
@@ -134,7 +149,6 @@ class SapClient:
                 request_id=error.request_id,
                 operation=operation,
             ) from error
-        return ListPage(rows_of(answer.body, operation=operation), answer)
 
     def read_many(self, service: str, paths: Sequence[str], *, operation: str) -> list[Rows]:
         """Several lists of a service by way of `$batch`, in the order asked. Raises what a refused one stands for."""

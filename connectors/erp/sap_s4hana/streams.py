@@ -147,6 +147,8 @@ class KeysetStream:
         while True:
             listed = self._list(token.filters[0], token.after, size)
             guard.see_bytes(listed.found.raws)
+            if not listed.found.raws and token.after is None and not token.is_incremental:
+                self._check_empty(token.filters[0])
             last = self._last_key(listed, token.after)
             following: ResumeToken | None = None
             if has_more(listed, size):
@@ -189,6 +191,15 @@ class KeysetStream:
         if wanted := both(bracketed(condition) if behind else condition, behind):
             options["$filter"] = wanted
         return self._client.list_page(self._source.service, self._source.entity_set, options, operation=self._operation)
+
+    def _check_empty(self, condition: str) -> None:
+        """Raises ProtocolViolation when a list that came empty holds rows: an empty answer looks the same whatever was
+        asked, and one that belongs to another question would let everything that we know be taken for deleted.
+        """
+        source = self._source
+        there = self._client.count(source.service, source.entity_set, condition, operation=f"{self._operation}/$count")
+        if there:
+            raise ProtocolViolation(f"the list came empty, and its count is {there}", operation=self._operation)
 
     def _last_key(self, listed: ListPage, before: str | None) -> str | None:
         """The key of the page's last row. Raises ProtocolViolation when it has none, or rows come again."""
