@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 from enum import StrEnum
 from fractions import Fraction
+from functools import lru_cache
 
 from crm_core.errors import RuleFault
 
@@ -100,8 +101,7 @@ def minor_units(currency: str) -> int:
 
     Raises RuleFault for what has none (gold, XXX) and for what is no currency code.
     """
-    if not _CURRENCY.fullmatch(currency):
-        raise RuleFault(f"a currency is three capital letters, not {currency!r}")
+    _refuse_no_currency(currency)
     if currency in _WITHOUT_MINOR_UNITS:
         raise RuleFault(f"{currency} has no minor unit that an amount could be rounded to")
     return _MINOR_UNITS.get(currency, DEFAULT_MINOR_UNITS)
@@ -122,8 +122,7 @@ class Money:
         if not isinstance(self.amount, Decimal):
             raise TypeError(f"an amount of money is a Decimal, not {type(self.amount).__name__}")
         _refuse_unbounded(self.amount)
-        if not _CURRENCY.fullmatch(self.currency):
-            raise RuleFault(f"a currency is three capital letters, not {self.currency!r}")
+        _refuse_no_currency(self.currency)
 
     def __str__(self) -> str:
         return f"{self.amount:f} {self.currency}"
@@ -196,7 +195,15 @@ def _refuse_inexact(value: object) -> None:
         raise TypeError(f"{type(value).__name__} is not an exact number: give a Decimal")
 
 
+@lru_cache(maxsize=512)  # more than there are; what is refused is not kept
+def _refuse_no_currency(code: str) -> None:
+    if not _CURRENCY.fullmatch(code):
+        raise RuleFault(f"a currency is three capital letters, not {code!r}")
+
+
 def _refuse_unbounded(value: Decimal) -> None:
+    if value.is_finite() and len(text := str(value)) <= MAXIMUM_DIGITS and "E" not in text:
+        return  # quicker than looking at its digits, and true of every amount that anybody has seen
     if not value.is_finite():
         raise RuleFault(f"{value} is not a finite number")
     exponent = value.as_tuple().exponent

@@ -180,7 +180,7 @@ class Access:
             self._clock(),
             asker.who,
             f"{request.method} {getattr(request.scope.get('route'), 'path', '-')}",
-            request.url.path,
+            request.scope["path"],
         )
         request.state.asker = asker
         request.state.on_answered = lambda status: self._trail.end(entry, status)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -31,6 +31,7 @@ from http_api.sales import accounts as account_routes
 from http_api.sales import orders as order_routes
 from http_api.sales import products as product_routes
 from http_api.settings import HttpSettings, http_settings
+from http_api.short_way import ShortWay
 from http_api.webhooks import routes as webhook_routes
 from http_api.webhooks.puller import NoticePuller
 from sync_jobs.bootstrap import Hub
@@ -102,11 +103,10 @@ def create_app(hub: Hub, settings: HttpSettings | None = None) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.face = Face(hub, chosen, access, trail, metrics, desk, puller)
+    app.add_middleware(ShortWay, routers=_ROUTERS, handlers=_HANDLERS)
     app.add_middleware(Door, hosts=chosen.hosts, metrics=metrics)
-    for kind in (CounterfoilError, Refused):
-        app.add_exception_handler(kind, _answer_error)
-    app.add_exception_handler(RequestValidationError, _answer_invalid)
-    app.add_exception_handler(HTTPException, _answer_http)
+    for kind, handler in _HANDLERS.items():
+        app.add_exception_handler(kind, handler)
     for router in _ROUTERS:
         app.include_router(router)
     describe(app)
@@ -148,3 +148,11 @@ def _answer_http(request: Request, error: Exception) -> Response:
     cause = causes.get(error.status_code, "not_possible")
     detail = details.get(error.status_code, "the request cannot be read")
     return answer(Problem(error.status_code, cause, detail, headers=dict(error.headers or {})), request)
+
+
+_HANDLERS: dict[type[Exception], Callable[[Request, Exception], Response]] = {
+    CounterfoilError: _answer_error,
+    Refused: _answer_error,
+    RequestValidationError: _answer_invalid,
+    HTTPException: _answer_http,
+}

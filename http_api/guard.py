@@ -58,18 +58,22 @@ class GuardedRoute(APIRoute):
         if not isinstance(needs, Needs):
             raise TypeError(f"{path}: say what it needs, by @reads or @changes")
         extra = {**(options.pop("openapi_extra", None) or {}), "security": [{SCHEME: [needs.scope.value]}]}
+        self.needs = needs
         super().__init__(path, endpoint, openapi_extra=extra, **options)
+
+    async def admit(self, request: Request) -> None:
+        """Let in who may ask for this, and note it. Raises Refused, and StoreFault when a change cannot be noted."""
+        access: Access = request.app.state.face.access
+        asker = await access.asker_of(request)
+        await access.admit(request, asker, self.needs.scope, is_change=self.needs.is_change)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The answer behind the guard."""
         answer = super().get_route_handler()
-        needs: Needs = self.endpoint.needs  # type: ignore[attr-defined]
         known = frozenset(parameter.alias for parameter in self.dependant.query_params)
 
         async def guarded(request: Request) -> Response:
-            access: Access = request.app.state.face.access
-            asker = await access.asker_of(request)
-            await access.admit(request, asker, needs.scope, is_change=needs.is_change)
+            await self.admit(request)
             if request.scope["query_string"]:
                 refuse_unknown_parameters(request, known)
             return await answer(request)

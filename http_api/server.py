@@ -15,6 +15,7 @@ from crm_core.store.access import has_active_keys
 from http_api.app import create_app
 from http_api.settings import HttpSettings
 from sync_jobs.bootstrap import Hub
+from sync_jobs.process import tuned_for_throughput
 
 log = logging.getLogger("counterfoil.http")
 
@@ -47,8 +48,8 @@ def serve(hub: Hub, settings: HttpSettings, *, told: Callable[[str], None]) -> N
         )
         # What is here now stays: the collector need not look at it again and again.
         gc.collect()
-        gc.freeze()
-        uvicorn.Server(config).run(sockets=[listener])
+        with tuned_for_throughput():
+            uvicorn.Server(config).run(sockets=[listener])
 
 
 def refuse_open_door(hub: Hub, settings: HttpSettings) -> None:

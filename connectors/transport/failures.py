@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import requests
+from http.client import HTTPException, InvalidURL
+
 import urllib3.exceptions
 
 from connectors.transport.bodies import BodyTooSlow, BodyTruncated
@@ -17,8 +18,13 @@ from crm_core.errors import (
     ServiceUnavailable,
 )
 
-_TIMEOUTS = (requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError, TimeoutError, BodyTooSlow)
-_BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, BodyTruncated)
+_TIMEOUTS = (urllib3.exceptions.ReadTimeoutError, TimeoutError, BodyTooSlow)
+_BROKEN = (urllib3.exceptions.HTTPError, HTTPException, OSError, BodyTruncated)
+_CANNOT_BE_SENT = (
+    urllib3.exceptions.LocationValueError,
+    urllib3.exceptions.InvalidHeader,
+    InvalidURL,
+)
 _NEVER_SENT = (
     urllib3.exceptions.NewConnectionError,
     urllib3.exceptions.ConnectTimeoutError,
@@ -28,17 +34,17 @@ _NEVER_SENT = (
 
 
 def error_of_failure(error: Exception, *, operation: str, is_safe_to_repeat: bool) -> ConnectorError | None:
-    """Our error for one of requests, urllib3 or the socket; None for any other (a bug, an error of ours)."""
+    """Our error for one of urllib3 or the socket; None for any other (a bug, an error of ours)."""
     if isinstance(error, ConnectorError):
         return None
     operation = redact(operation)
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return ConnectionBlocked("the server's certificate is not trusted (ca_bundle)", operation=operation)
-    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidHeader):
+    if isinstance(error, _CANNOT_BE_SENT):
         return ProtocolViolation(shortened(redact(str(error))), operation=operation)
-    if isinstance(error, requests.ConnectTimeout) or isinstance(_reason(error), _NEVER_SENT):
+    if isinstance(error, _NEVER_SENT):
         return ServiceUnavailable("no connection to the server", operation=operation)
-    if isinstance(error, _TIMEOUTS) or isinstance(_reason(error), urllib3.exceptions.ReadTimeoutError):
+    if isinstance(error, _TIMEOUTS):
         what = "no complete answer in time"
         kind: type[ConnectorError] = RequestTimeout
     elif isinstance(error, _BROKEN):
@@ -51,13 +57,3 @@ def error_of_failure(error: Exception, *, operation: str, is_safe_to_repeat: boo
     if not is_safe_to_repeat:
         return OutcomeUnknown(f"{what}; it may have been carried out", operation=operation)
     return kind(what, operation=operation)
-
-
-def _reason(error: BaseException) -> BaseException | None:
-    """The innermost cause that urllib3 names inside an error of requests."""
-    for argument in error.args:
-        if isinstance(argument, urllib3.exceptions.MaxRetryError) and argument.reason is not None:
-            return argument.reason
-        if isinstance(argument, urllib3.exceptions.HTTPError):
-            return argument
-    return None

@@ -15,10 +15,6 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
-import requests
-from requests.adapters import HTTPAdapter
-from requests.structures import CaseInsensitiveDict
-
 from connectors.config import ConnectionConfig
 from connectors.transport import bodies
 from connectors.transport.budget import MeteredBudget, shared_budget
@@ -36,6 +32,7 @@ from connectors.transport.fence import check_may_send
 from connectors.transport.json_pages import encode
 from connectors.transport.redaction import redact
 from connectors.transport.retry import repeat_while_transient
+from connectors.transport.wire import Wire
 from crm_core.errors import ConfigurationFault, ConnectorError, OutcomeUnknown, ProtocolViolation
 
 log = logging.getLogger("counterfoil.transport")
@@ -107,7 +104,6 @@ class HttpClient:
         self._timeouts = (config.connect_timeout_seconds, config.timeout_seconds)
         self._body_seconds = 4 * config.timeout_seconds if body_seconds is None else body_seconds
         self._most_bytes = config.max_answer_megabytes * 1_048_576
-        self._verify: str | bool = config.ca_bundle or True
         self._longest_wait_seconds, self._sleep, self._now = longest_wait_seconds, sleep, now
         if budget is None and config.meter is not None:
             budget = MeteredBudget(config.meter, longest_wait_seconds)
@@ -115,14 +111,14 @@ class HttpClient:
             budget = shared_budget(_who_asks(config, base_url), config.calls_per_minute, longest_wait_seconds)
         self._budget = budget
         redact.add(*secrets)
-        self._session = _Session()
-        self._session.headers.clear()
-        self._session.headers.update({"User-Agent": "counterfoil", "Accept": "application/json", **(headers or {})})
-        # Always: Tryton marks plain answers as gzip when nobody asked for it.
-        self._session.headers["Accept-Encoding"] = "gzip"
-        adapter = HTTPAdapter(pool_connections=2, pool_maxsize=4, max_retries=0)
-        self._session.mount("http://", adapter)
-        self._session.mount("https://", adapter)
+        # gzip always: Tryton marks plain answers as gzip when nobody asked for it.
+        always = {
+            "User-Agent": "counterfoil",
+            "Accept": "application/json",
+            **(headers or {}),
+            "Accept-Encoding": "gzip",
+        }
+        self._wire = Wire(base_url, ca_bundle=config.ca_bundle, headers=always)
 
     def __enter__(self) -> Self:
         return self
@@ -134,7 +130,7 @@ class HttpClient:
 
     def close(self) -> None:
         """Closes all connections. The client can still be used; it opens new ones."""
-        self._session.close()
+        self._wire.close()
 
     def get(self, path: str, *, operation: str, **options: Any) -> Answer:
         """GET; the options of `call`."""
@@ -270,28 +266,24 @@ class HttpClient:
         failure: ConnectorError | None = None
         cause: BaseException | None = None
         try:
-            with self._session.request(
+            with self._wire.exchange(
                 request.method,
                 url,
-                data=request.body,
-                headers=request.headers,
-                # As `auth`, so that requests does not put credentials of a .netrc file in their place.
-                auth=lambda prepared: _with_headers(prepared, credentials),
-                timeout=(connect_seconds, read_seconds),
-                verify=self._verify,
-                allow_redirects=False,
-                stream=True,
+                body=request.body,
+                headers={**request.headers, **credentials},
+                connect_seconds=connect_seconds,
+                read_seconds=read_seconds,
             ) as response:
                 body_seconds = self._body_seconds if request.timeout_seconds is None else request.timeout_seconds
                 raw = bodies.read_body(
-                    response.raw,
+                    response,
                     response.headers,
                     most_bytes=self._most_bytes,
                     deadline=time.monotonic() + body_seconds,
                 )
                 encoding = response.headers.get("Content-Encoding", "")
                 body = bodies.decoded(raw, encoding, most_bytes=self._most_bytes)
-                answer = Answer(response.status_code, response.headers, body, url)
+                answer = Answer(response.status, response.headers, body, url)
         except ProtocolViolation as error:
             failure, cause = self._violation(error, request), error.__cause__
         except Exception as error:
@@ -321,24 +313,6 @@ class HttpClient:
         return kind(redact(error.message), operation=redact(request.operation))
 
 
-class _Session(requests.Session):
-    """Leaves redirects alone: requests would read their body without our bounds, even when told not to follow.
-
-    Looks at the environment (proxies, certificates) once: requests goes through all of its variables for every call,
-    and the calls of a client all go to one host.
-    """
-
-    _environment: Mapping[str, Any] | None = None
-
-    def merge_environment_settings(self, *settings: Any, **named: Any) -> Any:
-        if self._environment is None:
-            self._environment = super().merge_environment_settings(*settings, **named)
-        return dict(self._environment)
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        return None
-
-
 @dataclass(frozen=True, slots=True)
 class _Request:
     method: str
@@ -356,12 +330,6 @@ _OF_ONE_CALLER = {"attempts", "timeout_seconds", "connect_timeout_seconds", "pag
 def _who_asks(config: ConnectionConfig, base_url: str) -> str:
     """What a back office tells its callers by: address, user, tenant; not how patient one of our callers is."""
     return base_url + config.model_dump_json(exclude=_OF_ONE_CALLER)
-
-
-def _with_headers(prepared: requests.PreparedRequest, credentials: Mapping[str, str]) -> requests.PreparedRequest:
-    prepared.headers = prepared.headers or CaseInsensitiveDict()
-    prepared.headers.update(credentials)
-    return prepared
 
 
 def _origin(url: str) -> tuple[str, str, int]:

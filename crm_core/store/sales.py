@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from crm_core.errors import EntityAbsent
 from crm_core.ids import ConnectionName, CrmId, EntityType, ExternalId
@@ -25,7 +24,7 @@ from crm_core.store.session import Row, Session, row_decoder
 
 _RESERVATIONS = 2**53
 """As many as a number of a browser's script can tell apart."""
-_decoders: dict[tuple[type[Session], EntityType], Callable[[Row], Row]] = {}
+_readings: dict[tuple[type[Session], EntityType, str], tuple[str, Callable[[Row], Row]]] = {}
 """Made once for each kind of database: making one takes longer than an answer's queries."""
 
 
@@ -57,15 +56,13 @@ def bound_entities(session: Session, entity: EntityType, field: str, crm_id: int
 
     One that is bound to nothing is there once; one whose records are all gone is left out.
     """
-    table = table_of(entity)
-    columns = quoted(column.name for column in table.columns)
-    rows = session.all(f'SELECT id, {columns} FROM {table.name} WHERE "{field}" = ? ORDER BY id', (crm_id,))
+    key = type(session), entity, field
+    if key not in _readings:
+        _readings[key] = _reading(session, entity, field)
+    sql, decode = _readings[key]
+    rows = session.all(sql, (crm_id,))
     if not rows:
         return []
-    key = type(session), entity
-    if key not in _decoders:
-        _decoders[key] = row_decoder(session, table.columns)
-    decode = _decoders[key]
     bindings: dict[int, list[Row]] = {}
     condition, keys = session.where_in("b.crm_id", [row[0] for row in rows])
     for bound in session.all(
@@ -76,14 +73,19 @@ def bound_entities(session: Session, entity: EntityType, field: str, crm_id: int
         bindings.setdefault(bound[0], []).append(bound)
     found = []
     for row in rows:
-        values: list[Any] = [None] * len(table.columns)
-        for column, value in zip(table.columns, decode(row)[1:], strict=True):
-            values[column.position] = value
-        made = entity_of(entity, tuple(values), CrmId(row[0]))
+        made = entity_of(entity, decode(row)[1:], CrmId(row[0]))
         if row[0] not in bindings:
             found.append(Bound(made, None, None))
         found += [Bound(made, one[1], one[2]) for one in bindings.get(row[0], ()) if one[3] is None]
     return found
+
+
+def _reading(session: Session, entity: EntityType, field: str) -> tuple[str, Callable[[Row], Row]]:
+    """The statement that reads entities by a field, values in the order of their schema, and what decodes its rows."""
+    table = table_of(entity)
+    columns = sorted(table.columns, key=lambda column: column.position)
+    names = quoted(column.name for column in columns)
+    return f'SELECT id, {names} FROM {table.name} WHERE "{field}" = ? ORDER BY id', row_decoder(session, columns)
 
 
 def records_of(session: Session, entity: EntityType, crm_id: int) -> list[tuple[ConnectionName, ExternalId]]:

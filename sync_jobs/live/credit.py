@@ -229,6 +229,14 @@ def _converted(money: Money, currency: str, settings: SalesSettings) -> Money | 
     return None if rate is None else rate.apply(money)
 
 
+def _amount_in(amount: Decimal, source: str, target: str, settings: SalesSettings) -> Decimal | None:
+    """The same in another currency; None where no rate is given."""
+    if source == target:
+        return amount
+    money = _converted(Money(amount, source), target, settings)
+    return None if money is None else money.amount
+
+
 def _piece(
     account_id: CrmId,
     currency: str | None,
@@ -311,19 +319,17 @@ def _figures(
         return made
     for name in names:
         amount = getattr(chosen, name)
-        if amount is not None:
-            money = _converted(Money(amount, chosen.currency), currency, settings)
-            made[name] = None if money is None else money.amount
+        made[name] = amount if amount is None else _amount_in(amount, chosen.currency, currency, settings)
     return made
 
 
 def _sum_in(amounts: Mapping[str, Decimal], currency: str, settings: SalesSettings) -> Decimal | None:
     total = Decimal(0)
     for source, amount in amounts.items():
-        money = _converted(Money(amount, source), currency, settings)
-        if money is None:
+        there = _amount_in(amount, source, currency, settings)
+        if there is None:
             return None
-        total += money.amount
+        total += there
     return total
 
 
@@ -335,21 +341,17 @@ def _with_claims(piece: JoinedCredit, claims: Claims, settings: SalesSettings) -
     for name, amounts in (("in_outbox", claims.in_outbox), ("reserved", claims.reserved)):
         mine[name] = Decimal(0)
         for source, amount in amounts.items():
-            money = _converted(Money(amount, source), currency, settings)
-            mine[name] += Decimal(0) if money is None else money.amount
-    answer = replace(piece.answer, parts={**piece.answer.parts, **mine})
+            mine[name] += _amount_in(amount, source, currency, settings) or Decimal(0)
+    parts, owed, left = {**piece.answer.parts, **mine}, piece.answer.exposure, piece.answer.available
     has_told = any(name in EXPOSURE_PARTS for name in piece.answer.parts)
     if piece.credit is not None:
-        owed = exposure(piece.credit, mine)
-        left = available(piece.credit, mine, owed)
-        answer = replace(
-            answer,
-            exposure=None if owed.known is None or not has_told else owed.known.amount,
-            available=None if left.amount is None else left.amount.amount,
-        )
+        known = exposure(piece.credit, mine)
+        rest = available(piece.credit, mine, known)
+        owed = None if known.known is None or not has_told else known.known.amount
+        left = None if rest.amount is None else rest.amount.amount
     elif has_told:
-        answer = replace(answer, exposure=sum(answer.parts.values(), Decimal(0)))
-    return JoinedCredit(answer, piece.credit, mine)
+        owed = sum(parts.values(), Decimal(0))
+    return JoinedCredit(replace(piece.answer, parts=parts, exposure=owed, available=left), piece.credit, mine)
 
 
 def _unconvertible(joined: Sequence[JoinedCredit], claims: Claims, settings: SalesSettings) -> list[str]:

@@ -121,6 +121,11 @@ def within(answer: Future[T], seconds: float, late: Callable[[], T], timer: Time
             except BaseException as error:  # noqa: BLE001 - handed over to whoever waits
                 mine.set_exception(error)
 
-    answer.add_done_callback(lambda done: settle(done.result))
-    timer.after(seconds, lambda: settle(late))
+    waiting = timer.after(seconds, lambda: settle(late))
+
+    def arrived(done: Future[T]) -> None:
+        waiting.drop()
+        settle(done.result)
+
+    answer.add_done_callback(arrived)
     return mine

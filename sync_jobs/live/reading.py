@@ -199,7 +199,6 @@ def records_to_ask(
     """The credit records that are not fresh enough. Raises EntityAbsent where there is something to ask."""
     if freshness.fresh_seconds is None:
         return []
-    store.check_exists(session, EntityType.ACCOUNT, account_id)
     if freshness.fresh_seconds == 0:
         wanted = store.keys_of_field(session, EntityType.CREDIT, "account_id", account_id)
         seen = {connection for connection, _ in wanted}
@@ -212,9 +211,12 @@ def records_to_ask(
             if bound.connection is not None and bound.external_id is not None and _is_old(bound.entity, freshness, now)
         ]
     # In every back office that we know, a credit has the key of the account that it is of.
+    records = store.records_of(session, EntityType.ACCOUNT, account_id)
+    if not records and not wanted:
+        store.check_exists(session, EntityType.ACCOUNT, account_id)
     return wanted + [
         (connection, external_id)
-        for connection, external_id in store.records_of(session, EntityType.ACCOUNT, account_id)
+        for connection, external_id in records
         if connection not in seen and look_ups.offers(connection, EntityType.CREDIT)
     ]
 

@@ -29,6 +29,7 @@ class Sessions:
             yield session
         except StoreFault:
             session.close()
+            self.close()  # the others were open when this one met it, and may have met it, too
             raise
         except BaseException:
             self._idle.put(session)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,17 +22,6 @@ _OF_EVENT: dict[str, set[str]] = {
     "note": {"text"},
     "command_failed": {"command", "exit_code"},
 }
-
-
-@pytest.fixture(autouse=True)
-def _loggers_as_they_were() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    for name in ("http", "live", "jobs", "alerts"):
-        logging.getLogger(f"counterfoil.{name}").setLevel(logging.NOTSET)
 
 
 def events_of(text: str) -> list[dict[str, Any]]:

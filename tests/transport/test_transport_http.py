@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-import requests
 
 from connectors.config import ConnectionConfig
+from connectors.transport import wire
 from connectors.transport.auth import ClientCredentials, basic, bearer
 from connectors.transport.http import HttpClient
 from crm_core.errors import (
@@ -457,6 +457,15 @@ def test_a_refused_client_is_a_matter_of_authentication(loopback: Any, answer: R
     assert str(caught.value) == "POST token: unknown application (HTTP 400, code invalid_client)"
 
 
+@pytest.mark.parametrize("value", ["two\r\nlines", "a\nb", "กข"])
+def test_a_header_that_cannot_be_sent_is_refused_before_anything_is(loopback: Any, value: str) -> None:
+    """A line break in a setting would smuggle in a header of its own; the value may be a secret and is not shown."""
+    with client_of(loopback) as client, pytest.raises(ProtocolViolation, match="header X-Tenant holds") as caught:
+        client.post("orders", operation="POST orders", payload={}, headers={"X-Tenant": value})
+    assert value not in str(caught.value)
+    assert loopback.seen == []
+
+
 def test_a_proxy_of_the_environment_is_used_and_looked_up_once(loopback: Any, answer: Any, monkeypatch: Any) -> None:
     """Calls that go past the proxy of the house reach nothing; looking for it each time costs as much as a call."""
     monkeypatch.setenv("HTTP_PROXY", loopback.url)
@@ -464,10 +473,8 @@ def test_a_proxy_of_the_environment_is_used_and_looked_up_once(loopback: Any, an
     monkeypatch.delenv("no_proxy", raising=False)
     loopback.script = [answer(body=b"{}")]
     looked = []
-    original = requests.Session.merge_environment_settings
-    monkeypatch.setattr(
-        requests.Session, "merge_environment_settings", lambda *a, **k: looked.append(1) or original(*a, **k)
-    )
+    original = wire.get_environ_proxies
+    monkeypatch.setattr(wire, "get_environ_proxies", lambda *a, **k: looked.append(1) or original(*a, **k))
     with HttpClient(ConnectionConfig(attempts=1), "http://erp.example") as client:
         for _ in range(3):
             assert client.get("items", operation="GET items").status == 200

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
-import responses
-from requests import PreparedRequest
 
 from connectors.erp.tryton.client import TrytonClient, error_of
 from connectors.erp.tryton.config import TrytonConfig
@@ -22,11 +22,9 @@ from crm_core.errors import (
     StaleVersion,
     ValidationRejected,
 )
+from simulators.exchange import Request, Response
+from simulators.server import LoopbackServer
 
-URL = "http://127.0.0.1:9/erp/rpc/"
-CONFIG = TrytonConfig.model_validate(
-    {"url": "http://127.0.0.1:9", "database": "erp", "user": "hub", "password": "hush-Hush-1"}
-)
 PAGE = "<!doctype html><title>401 Unauthorized</title><h1>Unauthorized</h1>"
 
 
@@ -61,18 +59,31 @@ class Server:
     """Answers calls by a script; counts them."""
 
     def __init__(self, script: dict[str, list[Any]]) -> None:
-        self.script, self.seen = script, []
+        self.script = script
+        self.seen: list[tuple[str, str | None]] = []
+        self.http = LoopbackServer(self._answer)
 
-    def __call__(self, request: PreparedRequest) -> tuple[int, dict[str, str], str]:
-        assert isinstance(request.body, bytes)
+    def config(self, company: int | None = None) -> TrytonConfig:
+        """A connection to it."""
+        told = {"url": self.http.url, "database": "erp", "user": "hub", "password": "hush-Hush-1", "company": company}
+        return TrytonConfig.model_validate(told)
+
+    def _answer(self, request: Request) -> Response:
+        assert request.path == "/erp/rpc/"
         sent = json.loads(request.body)
         assert set(sent) == {"id", "method", "params"}
-        assert request.headers["Accept-Encoding"] == "gzip"
-        self.seen.append((sent["method"], request.headers.get("Authorization")))
+        assert request.headers["accept-encoding"] == "gzip"
+        self.seen.append((sent["method"], request.headers.get("authorization")))
         answer = self.script[sent["method"]].pop(0)
-        if isinstance(answer, tuple):
+        if isinstance(answer, Response):
             return answer
-        return 200, {"Content-Type": "application/json"}, json.dumps({"id": sent["id"], "result": answer})
+        told = json.dumps({"id": sent["id"], "result": answer}).encode()
+        return Response(200, told, (("Content-Type", "application/json"),))
+
+
+def page(status: int, html: str) -> Response:
+    """What a web server says by itself."""
+    return Response(status, html.encode(), (("Content-Type", "text/html"),))
 
 
 COMPANY = [{"id": 1, "party": 1, "currency.": {"id": 1, "code": "EUR", "digits": 2}}]
@@ -81,65 +92,74 @@ READ = "model.company.company.search_read"
 PREFER = "model.res.user.get_preferences"
 
 
-def serve(script: dict[str, list[Any]]) -> Server:
+@contextmanager
+def serve(script: dict[str, list[Any]]) -> Iterator[Server]:
     server = Server(script)
-    responses.add_callback(responses.POST, URL, callback=server)
-    return server
+    with server.http:
+        yield server
+    assert server.http.crashes == []
 
 
-@responses.activate
 def test_a_forgotten_session_is_renewed_once() -> None:
     """The server forgets a session after minutes of silence: a nightly pull would end in a login error."""
-    server = serve(
-        {
-            "common.db.login": [[2, "first-token", None], [2, "second-token", None]],
-            PREFER: [PREFERENCES],
-            READ: [(401, {}, ""), COMPANY],
-        }
-    )
-    with TrytonClient(CONFIG) as client:
+    script = {
+        "common.db.login": [[2, "first-token", None], [2, "second-token", None]],
+        PREFER: [PREFERENCES],
+        READ: [page(401, ""), COMPANY],
+    }
+    with serve(script) as server, TrytonClient(server.config()) as client:
         assert client.company.currency == "EUR"
     assert [method for method, _ in server.seen].count("common.db.login") == 2
     assert len({header for method, header in server.seen if method == READ}) == 2
 
 
-@responses.activate
 def test_a_wrong_password_is_tried_once_and_never_shown() -> None:
     """Every failed sign-in counts: retries would lock the user out."""
-    server = serve({"common.db.login": [(401, {"Content-Type": "text/html"}, PAGE)]})
-    with TrytonClient(CONFIG) as client, pytest.raises(AuthenticationFailed) as caught:
+    script: dict[str, list[Any]] = {"common.db.login": [page(401, PAGE)]}
+    with (
+        serve(script) as server,
+        TrytonClient(server.config()) as client,
+        pytest.raises(AuthenticationFailed) as caught,
+    ):
         _ = client.company
     assert len(server.seen) == 1
     assert "hush" not in str(caught.value)
     assert "not accepted" in str(caught.value)
 
 
-@responses.activate
 def test_too_many_sign_ins_are_left_alone() -> None:
     """Insisting would keep the door closed."""
-    server = serve({"common.db.login": [(429, {"Content-Type": "text/html"}, "<title>429 Too Many Requests</title>")]})
-    with TrytonClient(CONFIG) as client, pytest.raises(RateLimited):
+    script: dict[str, list[Any]] = {"common.db.login": [page(429, "<title>429 Too Many Requests</title>")]}
+    with serve(script) as server, TrytonClient(server.config()) as client, pytest.raises(RateLimited):
         _ = client.company
     assert len(server.seen) == 1
 
 
-@responses.activate
 def test_preferences_that_are_no_object_are_refused() -> None:
     """An answer of another call must not end as a crash in the middle of a pull."""
-    serve({"common.db.login": [[2, "token", None]], PREFER: [[2, "token", None]]})
-    with TrytonClient(CONFIG) as client, pytest.raises(ProtocolViolation, match="the answer is no object"):
+    script: dict[str, list[Any]] = {"common.db.login": [[2, "token", None]], PREFER: [[2, "token", None]]}
+    with (
+        serve(script) as server,
+        TrytonClient(server.config()) as client,
+        pytest.raises(ProtocolViolation, match="the answer is no object"),
+    ):
         _ = client.company
 
 
-@responses.activate
 def test_a_method_that_the_server_does_not_offer() -> None:
     """403 with an HTML page is what an unknown method gets."""
-    serve({"common.db.login": [[2, "token", None]], PREFER: [(403, {}, "<title>403 Forbidden</title>")]})
-    with TrytonClient(CONFIG) as client, pytest.raises(PermissionDenied, match="does not offer get_preferences"):
+    script: dict[str, list[Any]] = {
+        "common.db.login": [[2, "token", None]],
+        PREFER: [page(403, "<title>403 Forbidden</title>")],
+    }
+    with (
+        serve(script) as server,
+        TrytonClient(server.config()) as client,
+        pytest.raises(PermissionDenied, match="does not offer get_preferences"),
+    ):
         _ = client.company
 
 
-@responses.activate
 @pytest.mark.parametrize(
     ("preferences", "company", "kind", "text"),
     [
@@ -154,20 +174,19 @@ def test_nothing_is_read_before_the_company_is_proved(
     preferences: Any, company: Any, kind: type[Exception], text: str
 ) -> None:
     """Without a company in its context Tryton answers null for every credit limit: that reads as `no limit`."""
-    server = serve({"common.db.login": [[2, "token", None]], PREFER: [preferences], READ: [company]})
-    with TrytonClient(CONFIG) as client, pytest.raises(kind, match=text):
+    script: dict[str, list[Any]] = {"common.db.login": [[2, "token", None]], PREFER: [preferences], READ: [company]}
+    with serve(script) as server, TrytonClient(server.config()) as client, pytest.raises(kind, match=text):
         client.search_read("party.party", [], {"credit_limit_amount": "number"})
     assert "model.party.party.search_read" not in [method for method, _ in server.seen]
 
 
-@responses.activate
 @pytest.mark.parametrize(("company_filter", "is_visible"), [("one", False), ("all", True)])
 def test_a_company_that_the_filter_of_the_user_hides(company_filter: str, is_visible: bool) -> None:
     """Access rules follow the user's own filter: every read of the other company would be empty, without an error."""
     preferences = {"company": 1, "companies": [1, 2], "company_filter": company_filter}
     rows = [{**COMPANY[0], "id": 2}]
-    serve({"common.db.login": [[2, "token", None]], PREFER: [preferences], READ: [rows]})
-    with TrytonClient(CONFIG.model_copy(update={"company": 2})) as client:
+    script = {"common.db.login": [[2, "token", None]], PREFER: [preferences], READ: [rows]}
+    with serve(script) as server, TrytonClient(server.config(company=2)) as client:
         if is_visible:
             assert client.company.id == 2
         else:
@@ -175,17 +194,14 @@ def test_a_company_that_the_filter_of_the_user_hides(company_filter: str, is_vis
                 _ = client.company
 
 
-@responses.activate
 @pytest.mark.parametrize("rows", [{"id": 1}, [{"name": "no id"}], ["text"], [{"id": True}], None])
 def test_an_answer_that_is_no_list_of_records(rows: Any) -> None:
     """A changed proxy or server must stop the read, not end it as if nothing were there."""
-    serve(
-        {
-            "common.db.login": [[2, "token", None]],
-            PREFER: [PREFERENCES],
-            READ: [COMPANY],
-            "model.party.party.search_read": [rows],
-        }
-    )
-    with TrytonClient(CONFIG) as client, pytest.raises(ProtocolViolation):
+    script = {
+        "common.db.login": [[2, "token", None]],
+        PREFER: [PREFERENCES],
+        READ: [COMPANY],
+        "model.party.party.search_read": [rows],
+    }
+    with serve(script) as server, TrytonClient(server.config()) as client, pytest.raises(ProtocolViolation):
         client.search_read("party.party", [], {"name": "text"})
