@@ -38,6 +38,8 @@ class Rig:
     database: Database
     offices: dict[str, Rehearsal] = field(default_factory=dict)
     page_size: int = 2
+    module: str = "bench.acme_hub"
+    """What the processes run; see `start`."""
     _stack: ExitStack = field(default_factory=ExitStack)
     _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
@@ -152,7 +154,7 @@ class Rig:
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """The command as a process of its own; its log goes to a file beside the configuration."""
-        command = [sys.executable, "-m", "bench.acme_hub", "--config", str(self.file), *arguments]
+        command = [sys.executable, "-m", self.module, "--config", str(self.file), *arguments]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         with self.log.open("ab") as log:
             process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=log, stdout=log)

@@ -203,6 +203,13 @@ def in_front(books: Books, think_ms: float) -> Iterator[tuple[str, str]]:
             yield office, hub
 
 
+@contextmanager
+def thin(office: str) -> Iterator[str]:
+    """The thinnest hub in front of a back office; its address."""
+    with process(["-m", "bench.live_thin", office]) as bare:
+        yield bare
+
+
 def calls_of(office: str) -> int:
     with urlopen(f"{office}/calls") as answer:
         return int(json.loads(answer.read())["calls"])
@@ -223,28 +230,35 @@ def measure(books: Books, *, rounds: int, seconds: float) -> Report:
             Series(name, work, 1, tuple(Sample(1 / load.rate if load.rate else float("inf")) for load in loads))
         )
 
-    with in_front(books, 5) as (office, hub):
-        pairs = list(_pairs(office, hub, books, 1, rounds, seconds))
-        added = [1000 * (ours.median - theirs.median) for theirs, ours in pairs]
+    with in_front(books, 5) as (office, hub), thin(office) as bare:
+        trios = list(_trios(office, bare, hub, books, 1, rounds, seconds))
+        added = [1000 * (ours.median - theirs.median) for theirs, _, ours in trios]
+        least = [1000 * (passed.median - theirs.median) for theirs, passed, _ in trios]
         work = "1 client, 5 ms, seconds an answer"
-        kept("back office", work, [theirs for theirs, _ in pairs])
-        kept("hub, live", work, [ours for _, ours in pairs])
+        kept("back office", work, [theirs for theirs, _, _ in trios])
+        kept("thinnest hub", work, [passed for _, passed, _ in trios])
+        kept("hub, live", work, [ours for _, _, ours in trios])
         figures.append(
             Figure(
                 "1 client, 5 ms: added median", statistics.median(added), ADDED_MS_AT_MOST, min(added), max(added), "ms"
             )
         )
-        figures.append(_errors("1 client, 5 ms", [ours for _, ours in pairs]))
+        figures.append(_least("1 client, 5 ms: added by the thinnest hub", least, "ms"))
+        figures.append(_errors("1 client, 5 ms", [ours for _, _, ours in trios]))
     with in_front(books, 50) as (office, hub):
-        pairs = list(_pairs(office, hub, books, 32, rounds, seconds))
-        worse = [ours.p99 / theirs.p99 for theirs, ours in pairs]
+        with thin(office) as bare:
+            trios = list(_trios(office, bare, hub, books, 32, rounds, seconds))
+        worse = [ours.p99 / theirs.p99 for theirs, _, ours in trios]
         work = "32 clients, 50 ms, seconds an answer"
-        kept("back office", work, [theirs for theirs, _ in pairs])
-        kept("hub, live", work, [ours for _, ours in pairs])
+        kept("back office", work, [theirs for theirs, _, _ in trios])
+        kept("thinnest hub", work, [passed for _, passed, _ in trios])
+        kept("hub, live", work, [ours for _, _, ours in trios])
         figures.append(
             Figure("32 clients, 50 ms: p99, hub / own", statistics.median(worse), P99_AT_MOST, min(worse), max(worse))
         )
-        figures.append(_errors("32 clients, 50 ms", [ours for _, ours in pairs]))
+        least = [passed.p99 / theirs.p99 for theirs, passed, _ in trios]
+        figures.append(_least("32 clients, 50 ms: p99, thinnest hub / own", least))
+        figures.append(_errors("32 clients, 50 ms", [ours for _, _, ours in trios]))
 
         crowd, shares = [], []
         for number in range(-1, rounds):
@@ -289,14 +303,20 @@ def measure(books: Books, *, rounds: int, seconds: float) -> Report:
     return Report("Questions of sales", environment, tuple(series), tuple(figures))
 
 
-def _pairs(
-    office: str, hub: str, books: Books, clients: int, rounds: int, seconds: float
-) -> Iterator[tuple[Load, Load]]:
+def _trios(
+    office: str, bare: str, hub: str, books: Books, clients: int, rounds: int, seconds: float
+) -> Iterator[tuple[Load, Load, Load]]:
+    """The back office by itself, behind the thinnest hub, and behind ours, right after each other."""
     for number in range(-1, rounds):
         theirs = ask(office, clients, seconds, list(books.targets))
+        passed = ask(bare, clients, seconds, [f"/thin{target}" for target in books.targets])
         ours = ask(hub, clients, seconds, live_targets(books), LIVE_ANSWER)
         if number >= 0:
-            yield theirs, ours
+            yield theirs, passed, ours
+
+
+def _least(name: str, values: Sequence[float], unit: str = "x") -> Figure:
+    return Figure(name, statistics.median(values), None, min(values), max(values), unit)
 
 
 def _errors(work: str, loads: Sequence[Load]) -> Figure:

@@ -22,9 +22,10 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -101,6 +102,16 @@ def running_postgres(*, shared_buffers: str = "256MB", fsync: bool = True) -> It
         url = make_url(given)
         yield Server(url=url, version=_server_version(Database(url)), process_id=None)
         return
+    with own_postgres(shared_buffers=shared_buffers, fsync=fsync) as own:
+        yield own.server
+
+
+@contextmanager
+def own_postgres(*, shared_buffers: str = "256MB", fsync: bool = True) -> Iterator[OwnPostgres]:
+    """A server that is ours to stop and to start again, never the one of the environment.
+
+    Raises PostgresUnavailable.
+    """
     with tempfile.TemporaryDirectory(prefix="counterfoil-pg-") as folder:
         scratch = Path(folder)
         account = _unprivileged_account()
@@ -113,8 +124,27 @@ def running_postgres(*, shared_buffers: str = "256MB", fsync: bool = True) -> It
             "shared_buffers": shared_buffers,
             "fsync": "on" if fsync else "off",
         }
-        with _running(programs, cluster, settings, account) as server:
-            yield server
+        with ExitStack() as stack:
+            yield OwnPostgres(partial(_running, programs, cluster, settings, account), stack)
+
+
+class OwnPostgres:
+    """A server that is stopped and comes back on the same port, with what it had."""
+
+    def __init__(self, run: Callable[..., AbstractContextManager[Server]], stack: ExitStack) -> None:
+        """run: `_running` without its port. stack: ends what is running at last."""
+        self._run, self._stack = run, stack
+        self.server = stack.enter_context(run())
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """SIGINT is a fast shutdown; SIGQUIT an immediate one, which is what a crash is to those who use it."""
+        assert self.server.process_id is not None
+        os.kill(self.server.process_id, how)
+        self._stack.close()
+
+    def start(self) -> None:
+        """Once more, on the same port."""
+        self.server = self._stack.enter_context(self._run(port=self.server.url.port))
 
 
 def find_programs() -> Path:
@@ -230,10 +260,12 @@ wait $server
 
 
 @contextmanager
-def _running(programs: Path, cluster: _Cluster, settings: dict[str, str], account: _Account) -> Iterator[Server]:
+def _running(
+    programs: Path, cluster: _Cluster, settings: dict[str, str], account: _Account, port: int | None = None
+) -> Iterator[Server]:
     log = cluster.folder.parent / "log"
     for attempt in range(1, ATTEMPTS + 1):
-        placed = replace(cluster, port=_free_port())
+        placed = replace(cluster, port=port or _free_port())
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         command = [str(programs / "postgres"), "-D", str(placed.folder), "-p", str(placed.port), *options]
         with log.open("wb") as output:
