@@ -15,6 +15,7 @@ ENTRY_POINT_GROUP = "counterfoil.connectors"
 BUILT_IN: Mapping[str, str] = {
     "business_central": "connectors.erp.business_central.connector:BusinessCentral",
     "netsuite": "connectors.erp.netsuite.connector:NetSuite",
+    "quickbooks": "connectors.accounting.quickbooks.connector:QuickBooks",
     "sap_s4hana": "connectors.erp.sap_s4hana.connector:SapS4hana",
     "tryton": "connectors.erp.tryton.connector:Tryton",
     "xero": "connectors.accounting.xero.connector:Xero",

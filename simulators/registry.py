@@ -14,6 +14,7 @@ ENTRY_POINT_GROUP = "counterfoil.rehearsals"
 BUILT_IN: Mapping[str, str] = {
     "business_central": "simulators.business_central.rehearsal:Rehearsal",
     "netsuite": "simulators.netsuite.rehearsal:Rehearsal",
+    "quickbooks": "simulators.quickbooks.rehearsal:Rehearsal",
     "sap_s4hana": "simulators.sap_s4hana.rehearsal:Rehearsal",
     "tryton": "simulators.tryton_server.rehearsal:Rehearsal",
     "xero": "simulators.xero.rehearsal:Rehearsal",

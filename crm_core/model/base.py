@@ -39,6 +39,8 @@ def _no_float(value: Any) -> Any:
 
 
 def _finite(value: Decimal) -> Decimal:
+    if value.is_finite() and len(text := str(value)) <= _DIGITS and "E" not in text:
+        return value  # quicker than looking at its digits
     if not value.is_finite():
         raise ValueError("not a finite number")
     exponent = value.as_tuple().exponent

@@ -125,12 +125,16 @@ def xero(body: bytes, headers: Mapping[str, str], secret: bytes) -> tuple[News, 
 
 # -- QuickBooks -------------------------------------------------------------------------------------------------------
 
+_CREDIT_MEMO = "creditmemo"
+_BEFORE_A_CREDIT_MEMO = "CreditMemo:"
+"""What the connector puts before the id of a credit memo, which shares a stream with the invoices."""
+
 QUICKBOOKS: Mapping[str, tuple[EntityType, ...]] = {
     "item": (_E.PRODUCT, _E.STOCK_LEVEL),
     "customer": (_E.ACCOUNT, _E.CREDIT),
     "estimate": (_E.ORDER,),
     "invoice": (_E.INVOICE,),
-    "creditmemo": (_E.INVOICE,),
+    _CREDIT_MEMO: (_E.INVOICE,),
     "payment": (_E.PAYMENT,),
 }
 
@@ -146,10 +150,9 @@ def quickbooks(body: bytes, headers: Mapping[str, str], secret: bytes) -> tuple[
     for notification in _list(_object(body).get("eventNotifications"), "eventNotifications"):
         change = notification.get("dataChangeEvent")
         for entity in _list(change.get("entities") if isinstance(change, dict) else None, "entities"):
-            kind = _text(entity, "name").lower()
             moment = f"{entity.get('operation', '')} {entity.get('lastUpdated', '')}"
             realm = str(notification.get("realmId", ""))
-            found.append(News(kind, _text(entity, "id"), moment, QUICKBOOKS.get(kind, ()), tenant=realm))
+            found.append(_quickbooks_news(_text(entity, "name"), _text(entity, "id"), moment, realm))
     return tuple(found)
 
 
@@ -160,9 +163,13 @@ def _cloud_event(event: Mapping[str, Any]) -> News:
         raise Unreadable(f"type {'.'.join(words)[:60]!r} is no qbo.ENTITY.OPERATION.vN")
     moment = f"{event.get('id', '')} {event.get('time', '')}"
     realm = str(event.get("intuitaccountid", ""))
-    return News(
-        words[1].lower(), _text(event, "intuitentityid"), moment, QUICKBOOKS.get(words[1].lower(), ()), tenant=realm
-    )
+    return _quickbooks_news(words[1], _text(event, "intuitentityid"), moment, realm)
+
+
+def _quickbooks_news(name: str, key: str, moment: str, realm: str) -> News:
+    kind = name.lower()
+    external_id = f"{_BEFORE_A_CREDIT_MEMO}{key}" if kind == _CREDIT_MEMO else key
+    return News(kind, external_id, moment, QUICKBOOKS.get(kind, ()), tenant=realm)
 
 
 READERS: Mapping[str, Reader] = {"business_central": business_central, "xero": xero, "quickbooks": quickbooks}

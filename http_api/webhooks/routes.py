@@ -7,7 +7,7 @@ verified and kept is answered with 200 at once, whether or not its record can be
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Annotated
 from uuid import UUID
@@ -15,6 +15,7 @@ from uuid import UUID
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from crm_core.errors import ConfigurationFault
 from crm_core.ids import ConnectionName, ExternalId
 from crm_core.store.access import AuditEntry
 from crm_core.store.notices import NewNotice, add_notices
@@ -22,8 +23,12 @@ from http_api.problems import not_found, refusal
 from http_api.shapes import Shape, answered, problems
 from http_api.webhooks.news import READERS, News, Unreadable, Unverified
 from sync_jobs.bootstrap import Hub
+from sync_jobs.settings import expanded
 
 router = APIRouter(tags=["webhooks"])
+
+_TENANT_OPTIONS: Mapping[str, str] = {"xero": "tenant", "quickbooks": "realm_id"}
+"""The setting of a connection that says whose books it reads, where one webhook serves several."""
 
 
 class NotedShape(Shape):
@@ -104,21 +109,33 @@ def _notices(hub: Hub, name: str, kind: str, news: News) -> Iterator[NewNotice]:
 def _connection_of(hub: Hub, name: str, kind: str, news: News) -> str | None:
     """The connection that the news is for; None for the books of somebody whom no connection reads.
 
-    Xero has one webhook for an app, whichever organisations have connected it.
+    Xero and QuickBooks have one webhook for an app, whichever organisations and companies have connected it.
     """
-    if kind != "xero" or news.tenant is None:
+    option = _TENANT_OPTIONS.get(kind)
+    if option is None or news.tenant is None:
         return name
     tenants = {
-        str(one.options.get("tenant", "")).lower(): one.name
+        one.name: _tenant_of(one.options.get(option))
         for one in hub.settings.connections.values()
         if one.connector == kind
     }
-    if news.tenant in tenants:
-        return tenants[news.tenant]
-    named = hub.settings.connections.get(ConnectionName(name))
-    if named is None or not _is_uuid(str(named.options.get("tenant", ""))):
+    readers = [connection for connection, tenant in tenants.items() if tenant == news.tenant.lower()]
+    if readers:
+        return name if name in readers else readers[-1]
+    own = tenants.get(ConnectionName(name))
+    if own is None:
+        return name  # there is no such connection of that kind: the answer says so
+    if kind == "xero" and not _is_uuid(own):
         return name  # its organisation is configured by name, or not at all: the look-up shows whether it is there
     return None
+
+
+def _tenant_of(option: object) -> str:
+    """Whose books a connection reads, as its settings say; empty where they say nothing that can be told now."""
+    try:
+        return expanded("" if option is None else str(option), "tenant").strip().lower()
+    except ConfigurationFault:
+        return ""  # a variable that is missing: opening the connection says so
 
 
 def _is_uuid(text: str) -> bool:

@@ -14,17 +14,25 @@ from connectors.conformance.rig import CONNECTION, Rig, begin
 from crm_core.ids import EntityType
 from simulators.business_central.rehearsal import Rehearsal as BusinessCentral
 from simulators.netsuite.rehearsal import Rehearsal as NetSuite
+from simulators.quickbooks.rehearsal import Rehearsal as QuickBooks
 from simulators.sap_s4hana.rehearsal import Rehearsal as SapS4hana
 from simulators.xero.rehearsal import Rehearsal as Xero
 from sync_jobs.live.answers import LIVE, PriceLine, Provenance
 from sync_jobs.live.desk import LiveDesk
 from sync_jobs.operations import opened
 
-SYSTEMS = {"business_central": BusinessCentral, "netsuite": NetSuite, "sap_s4hana": SapS4hana, "xero": Xero}
+SYSTEMS = {
+    "business_central": BusinessCentral,
+    "netsuite": NetSuite,
+    "quickbooks": QuickBooks,
+    "sap_s4hana": SapS4hana,
+    "xero": Xero,
+}
 
 TOLD = {
     "business_central": ("open_orders", "undelivered"),
     "netsuite": ("undelivered",),
+    "quickbooks": ("open_orders", "undelivered"),
     "sap_s4hana": ("open_receivables", "open_orders", "undelivered", "overdue"),
     "xero": (),
 }

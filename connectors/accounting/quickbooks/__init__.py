@@ -1,0 +1,1 @@
+"""QuickBooks Online, accounting API v3."""
