@@ -65,5 +65,5 @@ def open_drifts(
     with opened(hub) as session:
         found = list_drifts(session, connection, entities=chosen, state="open", limit=limit)
         total = count_drifts(session, connection, entities=chosen, state="open")
-        runs = [run for run in state.list_runs(session, job=job_name, limit=200) if run.kind in state.RECONCILE_KINDS]
-    return found, total, runs[:10]
+        runs = state.list_runs(session, job=job_name, kinds=state.RECONCILE_KINDS, limit=10)
+    return found, total, runs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -50,6 +50,17 @@ class Drift:
     last_seen_at: datetime
     closed_at: datetime | None
     run_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDrifts:
+    """What is open in one kind of record of a connection. fields: differences by the path of the field."""
+
+    connection: ConnectionName
+    entity: EntityType
+    records: int
+    fields: Mapping[str, int]
+    first_seen_at: datetime
 
 
 def note_drifts(session: Session, stream_id: int, found: Sequence[NewDrift], run_id: int, moment: datetime) -> None:
@@ -144,6 +155,31 @@ def count_drifts(
     where, parameters = _conditions(session, connection, entities, run_id, state)
     rows = session.all(f"SELECT count(*) FROM drifts d JOIN streams s ON s.id = d.stream_id WHERE {where}", parameters)
     return int(rows[0][0])
+
+
+def open_drifts(session: Session) -> list[OpenDrifts]:
+    """What is known to differ and was neither repaired nor gone, by connection and kind of record."""
+    fields: dict[tuple[str, str], dict[str, int]] = {}
+    for connection, entity, field, count in session.all(
+        "SELECT s.connection, s.entity, d.field, count(*) FROM drifts d JOIN streams s ON s.id = d.stream_id"
+        " WHERE d.state = 'open' GROUP BY s.connection, s.entity, d.field"
+    ):
+        fields.setdefault((connection, entity), {})[field] = count
+    rows = session.all(
+        "SELECT s.connection, s.entity, count(DISTINCT d.record), min(d.first_seen_at)"
+        " FROM drifts d JOIN streams s ON s.id = d.stream_id WHERE d.state = 'open'"
+        " GROUP BY s.connection, s.entity ORDER BY s.connection, s.entity"
+    )
+    return [
+        OpenDrifts(
+            ConnectionName(connection),
+            EntityType(entity),
+            records,
+            fields.get((connection, entity), {}),
+            get_moment(session, first),
+        )
+        for connection, entity, records, first in rows
+    ]
 
 
 def _conditions(

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crm_core.errors import CounterfoilError
-from http_api.desk import operations_pages, order_pages, sales_pages, sign_in_pages
+from http_api.desk import drift_pages, operations_pages, order_pages, sales_pages, sign_in_pages
 from http_api.desk.pages import HOME, go_to, render, speech_for
 from http_api.desk.visitors import SignInNeeded, sign_in_path
 from http_api.problems import Problem, Refused, problem_of
@@ -60,7 +60,7 @@ def create_desk(face: Any) -> FastAPI:
     desk.add_exception_handler(HTTPException, _show_http)
     desk.add_exception_handler(SignInNeeded, _ask_to_sign_in)
     desk.add_exception_handler(Exception, _show_error)  # the door logs it; the visitor sees a page and nothing of it
-    for pages in (sign_in_pages, sales_pages, order_pages, operations_pages):
+    for pages in (sign_in_pages, sales_pages, order_pages, operations_pages, drift_pages):
         desk.include_router(pages.router)
     return desk
 

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from connectors.registry import get_connector
 from crm_core.intents import IntentState
+from crm_core.store.drifts import OpenDrifts
 from crm_core.store.state import Run
 from http_api.desk.aside_views import NEEDS_A_PERSON
 from sync_jobs.live.answers import BreakerReport, BreakerState
@@ -19,7 +20,9 @@ _NEEDS_A_LOOK = ("partial", "held", "interrupted")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionRow:
-    """A connection. health: healthy, warned, broken, or idle when nothing has run; error: what its last run says."""
+    """A connection. health: healthy, warned, broken, or idle when nothing has run; error: what its last run says;
+    drifts: records that are known to differ.
+    """
 
     name: str
     title: str
@@ -29,6 +32,7 @@ class ConnectionRow:
     breaker: str
     set_aside: int
     queued: int
+    drifts: int
     error: str
 
 
@@ -37,11 +41,12 @@ def connection_rows(
     last_runs: Iterable[Run],
     letters: Iterable[tuple[str, str, str, int]],
     intents: Iterable[tuple[str, str, str, str | None, int]],
+    drifts: Iterable[OpenDrifts],
     breakers: Mapping[str, BreakerReport],
     now: datetime,
 ) -> list[ConnectionRow]:
     """A row for each configured connection. The counts are those of the store: (connection, entity, ..., how many)."""
-    runs, letters, intents = list(last_runs), list(letters), list(intents)
+    runs, letters, intents, drifts = list(last_runs), list(letters), list(intents), list(drifts)
     needing = {waiting.value for waiting in NEEDS_A_PERSON}
     made = []
     for name, connection in settings.connections.items():
@@ -64,6 +69,7 @@ def connection_rows(
                 queued=sum(
                     count for where, _, at, _, count in intents if where == name and at == IntentState.QUEUED.value
                 ),
+                drifts=sum(one.records for one in drifts if one.connection == name),
                 error=told,
             )
         )

@@ -12,6 +12,7 @@ from fastapi.responses import Response
 from crm_core.access import Scope
 from crm_core.errors import ConfigurationFault, CounterfoilError
 from crm_core.ids import CrmId
+from crm_core.store import drifts as drift_store
 from crm_core.store import letters as letter_store
 from crm_core.store import outbox, repository, state
 from crm_core.store.letters import DeadLetter
@@ -27,7 +28,7 @@ from http_api.desk.aside_views import (
 )
 from http_api.desk.connection_views import connection_rows
 from http_api.desk.differences import differences, pretty, read_record
-from http_api.desk.pages import go_to, render, speech_for
+from http_api.desk.pages import go_to, hub_of, render, speech_for
 from http_api.desk.run_views import run_row, run_rows, run_timeline, shown_counts, speed_chart
 from http_api.desk.visitors import CheckedForm, acts, looks, text_of
 from http_api.problems import not_found, refusal
@@ -41,12 +42,6 @@ RowId = Annotated[int, Path(ge=1, le=2**53 - 1)]
 _RUNS_SHOWN = 40
 _ROWS_SHOWN = 50
 _STATUSES = ("succeeded", "partial", "held", "interrupted", "failed", "running")
-
-
-def hub_of(request: Request) -> Hub:
-    """The hub that the pages are about."""
-    hub: Hub = request.app.state.face.hub
-    return hub
 
 
 # -- connections and runs ---------------------------------------------------------------------------------------------
@@ -63,6 +58,7 @@ def connections(request: Request) -> Response:
             state.last_runs(session),
             letter_store.count_open_letters(session),
             outbox.count_intents(session),
+            drift_store.open_drifts(session),
             breakers,
             hub.clock(),
         )

@@ -16,7 +16,7 @@ from crm_core.model.catalogue import Product
 from crm_core.model.sales import Order
 from crm_core.store import repository
 from http_api.desk.credit_views import credit_changes
-from http_api.desk.operations_pages import RowId, hub_of
+from http_api.desk.operations_pages import RowId
 from http_api.desk.order_form import (
     OrderForm,
     id_of,
@@ -27,7 +27,7 @@ from http_api.desk.order_form import (
     with_line,
     without_line,
 )
-from http_api.desk.pages import go_to, render, speech_for
+from http_api.desk.pages import go_to, hub_of, render, speech_for
 from http_api.desk.sales_pages import get_account, live_of, unit_group_of
 from http_api.desk.stock_views import units_of
 from http_api.desk.visitors import CheckedForm, acts, looks, text_of

@@ -18,6 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from crm_core.access import Scope, may
 from http_api.access import Asker
 from http_api.desk.speech import LANGUAGES, Speech, language_for, speech_of
+from sync_jobs.bootstrap import Hub
 
 LANGUAGE_COOKIE = "counterfoil_language"
 HOME = "/desk/"
@@ -38,6 +39,7 @@ _PLACES: tuple[tuple[str, str, Scope], ...] = (
     ("nav.connections", "/desk/connections", Scope.OPERATIONS),
     ("nav.runs", "/desk/runs", Scope.OPERATIONS),
     ("nav.aside", "/desk/set-aside", Scope.OPERATIONS),
+    ("nav.drift", "/desk/drift", Scope.OPERATIONS),
 )
 _NOTICES = {
     "letter.saved",
@@ -105,6 +107,12 @@ def htmx_file() -> Path | None:
 def _version() -> str:
     """Changes with the style sheet, so that nobody sees an old one."""
     return hashlib.blake2b(STATIC.joinpath("desk.css").read_bytes(), digest_size=6).hexdigest()
+
+
+def hub_of(request: Request) -> Hub:
+    """The hub that the pages are about."""
+    hub: Hub = request.app.state.face.hub
+    return hub
 
 
 def speech_for(request: Request) -> Speech:

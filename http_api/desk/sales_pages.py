@@ -15,8 +15,8 @@ from crm_core.model.account import Account
 from crm_core.model.catalogue import Price, PriceList, Product, UnitGroup
 from crm_core.store import repository
 from http_api.desk.credit_views import credit_view
-from http_api.desk.operations_pages import RowId, hub_of
-from http_api.desk.pages import render, speech_for
+from http_api.desk.operations_pages import RowId
+from http_api.desk.pages import hub_of, render, speech_for
 from http_api.desk.stock_views import stock_rows, units_of
 from http_api.desk.visitors import looks
 from http_api.problems import not_found

@@ -18,7 +18,8 @@ from crm_core.ids import EntityType
 from http_api.app import create_app
 from simulators.tryton_server.server import TrytonServer
 from sync_jobs.bootstrap import Hub, open_hub
-from sync_jobs.operations import pull, replay
+from sync_jobs.operations import opened, pull, replay
+from sync_jobs.reconcile_operations import reconcile
 from tests.desk.chromium import HOW_TO_GET_ONE, find_chromium, running_chromium
 from tests.desk.conftest import id_of, key_for, serving
 
@@ -86,6 +87,11 @@ def _filled(folder: Path, server: TrytonServer) -> Hub:
     file.write_text(f"{_CONFIG.format(**told)}{_MAPPED}", encoding="utf-8")
     hub = open_hub(file)
     replay(hub, "nightly")
+    reconcile(hub, "nightly")
+    with opened(hub) as session, session.transaction():
+        session.run("UPDATE accounts SET name = 'Northwind' WHERE code = 'CUST-004'")
+        session.run("UPDATE products SET name = 'Bolt, zinc' WHERE code = 'FAS-004'")
+    reconcile(hub, "nightly")
     return hub
 
 
@@ -136,6 +142,11 @@ def _take(hub: Hub, url: str, browser: Browser) -> None:
     page.locator(".hits a").first.click()
     page.wait_for_selector("#payload")
     keep(page, "dead-letter", whole=False)
+    page.goto(f"{url}/desk/drift")
+    keep(page, "drift", whole=False)
+    page.click("th[scope=row] a")
+    page.wait_for_selector("code")
+    keep(page, "drift-records", whole=False)
     page = window(color_scheme="dark")
     page.goto(f"{url}/desk/accounts/{account}")
     keep(page, "dark", whole=False)

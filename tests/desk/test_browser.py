@@ -16,6 +16,7 @@ from crm_core.access import Scope
 from crm_core.ids import EntityType
 from crm_core.store import repository
 from sync_jobs.operations import opened, pull
+from sync_jobs.reconcile_operations import reconcile
 from tests.desk.accessibility import faults_of, what_has_focus
 from tests.desk.chromium import HOW_TO_GET_ONE, find_chromium, running_chromium
 from tests.desk.conftest import Desk, opened_desk, serving
@@ -71,6 +72,8 @@ class Shop:
             "/desk/set-aside",
             "/desk/letters",
             f"/desk/letters/{letter}",
+            "/desk/drift",
+            "/desk/drift/records?connection=erp&entity=account",
             "/desk/accounts/999999",
         ]
 
@@ -89,6 +92,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     with opened_desk(tmp_path_factory.mktemp("browser")) as desk, serving(desk.app) as url:
         desk.office.simulator.update_customer("10002", salespersonCode="ZZ")
         assert pull(desk.hub, "erp").status == "partial"
+        with opened(desk.hub) as session, session.transaction():
+            session.run("UPDATE accounts SET payment_terms = 'NEVER' WHERE code = '10003'")
+        assert reconcile(desk.hub, "erp").status == "partial"
         with running_chromium(path) as browser:
             yield Shop(desk, url, browser, desk.key(Scope.ADMIN))
 
