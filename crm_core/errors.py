@@ -18,7 +18,8 @@
     ├── RuleFault                     a rule of the CRM core has no answer (no conversion, no price)
     │   ├── EntityRefused             a change of the CRM breaks rules; nothing of it was written
     │   └── IdempotencyKeyReused      the key of one order came with another one
-    ├── StoreFault                    the database: locked, full, of a newer version
+    ├── StoreFault                    the database: locked, full, out of reach
+    │   ├── NewerSchema               a newer release has taken the database over: this one must end
     │   ├── RowTaken                  somebody else has just written that row: look again
     │   ├── RowMissing                there is no such row
     │   │   └── EntityAbsent          the CRM has no such entity
@@ -238,9 +239,13 @@ class IdempotencyKeyReused(RuleFault):
 
 
 class StoreFault(CounterfoilError):
-    """The database: locked, full, or of a version that this release does not know."""
+    """The database: locked, full, out of reach, or of a version that this release does not know."""
 
     exit_code = 74
+
+
+class NewerSchema(StoreFault):
+    """A newer release has changed the tables; whoever works with the older one must not write into them any more."""
 
 
 class RowTaken(StoreFault):

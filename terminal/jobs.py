@@ -275,8 +275,6 @@ def scheduler(frame: Frame) -> None:
 @pass_frame
 def worker(frame: Frame, at_once: int) -> None:
     """Run jobs until it is stopped; any number of workers on any number of machines, over one PostgreSQL."""
-    # A worker that is stopped in the middle of a transaction must not keep others from its rows: PostgreSQL ends it.
-    os.environ.setdefault("PGOPTIONS", "-c idle_in_transaction_session_timeout=15s")
     _fleet().run_worker(_house(frame), threading.Event(), jobs_at_once=at_once)
 
 
@@ -293,8 +291,10 @@ def _fleet() -> Any:
 def _house(frame: Frame) -> House:
     import logging
 
+    from sync_jobs.jobs.engines import SESSION_OPTIONS
     from sync_jobs.jobs.house import House
 
+    os.environ.setdefault("PGOPTIONS", SESSION_OPTIONS)  # for every session of this process that says nothing else
     configure_logs(frame.log or "text")
     logging.getLogger("counterfoil.jobs").setLevel(logging.INFO)
     return House(frame.file())

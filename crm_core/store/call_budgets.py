@@ -59,6 +59,7 @@ class SharedBudget:
             )
         except StoreFault:
             session.close()
+            self._is_known = False  # a database that crashed may have forgotten it
             raise
         self._idle.put(session)
         return max(0.0, rows[0][0] - ahead) if rows else None

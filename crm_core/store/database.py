@@ -7,13 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crm_core.errors import ConfigurationFault, StoreFault
+from crm_core.errors import ConfigurationFault, NewerSchema, StoreFault
 from crm_core.store.session import Session
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-HEAD = "0007"
+HEAD = "0008"
 """The newest schema version; a test holds it against the migration scripts."""
 
 _UPGRADE_LOCK = 7_306_916_068_917_078_881
@@ -80,8 +80,11 @@ class Database:
 
         if self.is_sqlite:
             return create_engine(self.url, connect_args={"timeout": 30})
+        from crm_core.store.postgresql import watchful
+
         return create_engine(
             self.url.replace("postgresql://", "postgresql+psycopg://", 1),
+            connect_args=watchful(self.url),
             pool_pre_ping=True,
             json_serializer=write_document,
             json_deserializer=read_document,
@@ -91,22 +94,20 @@ class Database:
         """The schema version that is there; None for an empty database."""
         session = self.open()
         try:
-            rows = session.all("SELECT version_num FROM alembic_version")
+            return version_of(session)
         except StoreFault as fault:
             if "alembic_version" not in str(fault):
                 raise
             return None
         finally:
             session.close()
-        return str(rows[0][0]) if rows else None
 
     def upgrade(self) -> None:
-        """Bring the schema to HEAD; nothing to do costs one query. Raises StoreFault for a newer schema."""
+        """Bring the schema to HEAD; nothing to do costs one query. Raises StoreFault; NewerSchema for a newer one."""
         version = self.version()
         if version == HEAD:
             return
-        if version is not None and version > HEAD:
-            raise StoreFault(f"the database has schema {version}, this release knows {HEAD}: use a newer release")
+        refuse_newer(version)
         from alembic import command
         from alembic.config import Config
         from sqlalchemy.exc import DBAPIError
@@ -122,10 +123,26 @@ class Database:
                 )
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
+                if version is not None:
+                    # a process of the older release that is still at work loses its leases in the same moment: its
+                    # next page is refused
+                    connection.exec_driver_sql("UPDATE leases SET token = token + 1, owner = ''")
         except DBAPIError as error:
             raise StoreFault(
                 f"the schema could not be brought to {HEAD}: {' '.join(str(error.orig).split())}"
             ) from error
+
+
+def version_of(session: Session) -> str | None:
+    """The schema version of a database that has been set up; None when it has none. Raises StoreFault."""
+    rows = session.all("SELECT version_num FROM alembic_version")
+    return str(rows[0][0]) if rows else None
+
+
+def refuse_newer(version: str | None) -> None:
+    """Raises NewerSchema when a newer release has brought the database to a schema that this one does not know."""
+    if version is not None and version > HEAD:
+        raise NewerSchema(f"the database has schema {version}, this release knows {HEAD}: use a newer release")
 
 
 def redacted(url: str) -> str:

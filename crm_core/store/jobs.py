@@ -203,12 +203,15 @@ def _there(changed: int, job: str) -> None:
 LEASE = timedelta(seconds=20)
 """How long a job is left alone when its worker is silent."""
 
+_PUT_BACK_FOR = timedelta(seconds=5)
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
     """A job that this process runs. failures: of its connection, in a row; above 0 the run begins with one probe.
 
-    failed_before: so often has the job itself failed in a row.
+    failed_before: so often has the job itself failed in a row. A database that crashed may have forgotten who took the
+    job up last and give the same token again; when, tells them apart.
     """
 
     job: str
@@ -216,12 +219,14 @@ class Held:
     token: int
     failures: int
     failed_before: int
+    started_at: datetime
 
     def renew(self, session: Session, moment: datetime) -> None:
         """Within a transaction. Raises LeaseUnavailable when another worker has taken over."""
         changed = session.run(
-            "UPDATE job_states SET leased_until = ? WHERE job = ? AND token = ? AND state = 'running'",
-            (stamp(session, moment + LEASE), self.job, self.token),
+            "UPDATE job_states SET leased_until = ? WHERE job = ? AND token = ? AND started_at = ?"
+            " AND state = 'running'",
+            (stamp(session, moment + LEASE), self.job, self.token, stamp(session, self.started_at)),
         )
         if changed != 1:
             raise LeaseUnavailable(f"job {self.job!r}: another worker has taken over")
@@ -239,7 +244,21 @@ def take_up(session: Session, job: str, moment: datetime) -> Held | None:
             return None
         token, connection, failed_before = rows[0]
         failures = session.all("SELECT failures FROM connection_states WHERE connection = ?", (connection,))
-    return Held(job, connection, token, failures[0][0] if failures else 0, failed_before)
+    return Held(job, connection, token, failures[0][0] if failures else 0, failed_before, moment)
+
+
+def put_back(session: Session, job: str, why: str, moment: datetime) -> bool:
+    """A job that was handed over to a worker who cannot run it waits anew: a little, so that others get their turn.
+
+    False when it is not waiting for a worker (any more).
+    """
+    with session.transaction():
+        changed = session.run(
+            "UPDATE job_states SET state = 'wanted', not_before = ?, message = ? WHERE job = ?"
+            " AND state = 'handed_over'",
+            (stamp(session, moment + _PUT_BACK_FOR), why, job),
+        )
+    return changed == 1
 
 
 def end(
@@ -258,7 +277,7 @@ def end(
     failures = {"done": "0", "failed": "failures + 1"}.get(outcome, "failures")
     changed = session.run(
         f"UPDATE job_states SET state = ?, wanted_at = ?, not_before = ?, owner = '', leased_until = NULL,"
-        f" finished_at = ?, outcome = ?, message = ?, failures = {failures} WHERE job = ?"
+        f" finished_at = ?, outcome = ?, message = ?, failures = {failures} WHERE job = ? AND started_at = ?"
         " AND ((token = ? AND state = 'running') OR (token = ? AND state IN ('wanted', 'handed_over')))",
         (
             "idle" if again_at is None else "wanted",
@@ -268,6 +287,7 @@ def end(
             outcome,
             message,
             held.job,
+            stamp(session, held.started_at),
             held.token,
             held.token + 1,  # taken back, and waiting
         ),

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.json import set_json_loads
 
 from crm_core.errors import RowTaken, StoreFault
@@ -18,6 +19,25 @@ from crm_core.store.layout import EntityTable
 from crm_core.store.session import Row
 
 LOCK_SECONDS = 30
+
+_WATCHFUL = {
+    "keepalives_idle": "5",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "20000",
+    "connect_timeout": "10",
+}
+"""A cut network says nothing. With these a session that hears nothing of the other machine's TCP ends after 20 seconds,
+instead of waiting for as long as the system does: a quarter of an hour, or two hours while nothing is sent.
+Milliseconds for tcp_user_timeout, else seconds: https://www.postgresql.org/docs/current/libpq-connect.html
+"""
+
+
+def watchful(url: str) -> dict[str, str]:
+    """The parameters of libpq by which a cut network is noticed, without those that the URL has itself."""
+    told = conninfo_to_dict(url)
+    return {name: value for name, value in _WATCHFUL.items() if name not in told}
+
 
 _to_json = msgspec.json.Encoder(decimal_format="number")
 _from_json = msgspec.json.Decoder(float_hook=Decimal)
@@ -43,7 +63,9 @@ class PostgresSession:
     ) -> None:
         self.is_rehearsal, self._is_durable, self._lock_seconds = is_rehearsal, is_durable, lock_seconds
         try:
-            self._connection = psycopg.connect(url, autocommit=True, connect_timeout=10, application_name="counterfoil")
+            self._connection = psycopg.connect(
+                make_conninfo(url, application_name="counterfoil", **watchful(url)), autocommit=True
+            )
             self._connection.execute(f"SET lock_timeout = '{round(lock_seconds * 1000)}ms'")
             if is_rehearsal:
                 self._connection.execute("BEGIN")
@@ -76,6 +98,9 @@ class PostgresSession:
         try:
             with self._connection.cursor() as cursor:
                 cursor.executemany(_their(sql), rows)
+                # psycopg ends the batch with a Flush, which stops PostgreSQL's clock for a transaction that is left
+                # idle; the answer to any statement starts it again
+                cursor.execute("")
         except psycopg.Error as error:
             raise _fault(error, self._lock_seconds) from error
 

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -240,21 +241,32 @@ def find_held_pull(session: Session, job: str, kinds: Sequence[str] = PULL_KINDS
     return found[0] if found and found[0].status == "held" else None
 
 
+_NEXT_KIND = "(SELECT min(r.kind) FROM runs r WHERE r.job = p.job AND r.kind > p.kind)"
+_NEXT_JOB = "(SELECT r.{} FROM runs r WHERE r.job > p.job ORDER BY r.job, r.kind LIMIT 1)"
+_NEWEST = f"""
+WITH RECURSIVE pairs (job, kind) AS (
+  SELECT '', ''
+  UNION ALL
+  SELECT CASE WHEN {_NEXT_KIND} IS NULL THEN {_NEXT_JOB.format("job")} ELSE p.job END,
+    coalesce({_NEXT_KIND}, {_NEXT_JOB.format("kind")})
+  FROM pairs p WHERE p.job IS NOT NULL
+), newest (run_id) AS MATERIALIZED (
+  SELECT (SELECT r.id FROM runs r WHERE r.job = p.job AND r.kind = p.kind {{condition}} ORDER BY r.id DESC LIMIT 1)
+  FROM pairs p
+)
+SELECT {_RUN_COLUMNS} FROM newest JOIN runs ON id = run_id ORDER BY job, kind"""
+"""From one job and kind to the next along an index, so that it takes as long as there are jobs, not runs."""
+
+
 def last_runs(session: Session) -> list[Run]:
     """The newest run of each job and kind."""
-    rows = session.all(
-        f"SELECT {_RUN_COLUMNS} FROM runs WHERE id IN (SELECT max(id) FROM runs GROUP BY job, kind) ORDER BY job, kind"
-    )
-    return [_run(session, row) for row in rows]
+    return [_run(session, row) for row in session.all(_NEWEST.format(condition=""))]
 
 
 def list_good_runs(session: Session) -> list[Run]:
     """The newest run of each job and kind that came to its end."""
-    rows = session.all(
-        f"SELECT {_RUN_COLUMNS} FROM runs WHERE id IN"
-        " (SELECT max(id) FROM runs WHERE status IN ('succeeded', 'partial') GROUP BY job, kind) ORDER BY job, kind"
-    )
-    return [_run(session, row) for row in rows]
+    condition = "AND r.status IN ('succeeded', 'partial')"
+    return [_run(session, row) for row in session.all(_NEWEST.format(condition=condition))]
 
 
 def find_run(session: Session, run_id: int) -> Run | None:
@@ -268,15 +280,17 @@ def list_runs(
     *,
     job: str | None = None,
     connections: Sequence[str] | None = None,
+    kinds: Sequence[str] | None = None,
     limit: int = 20,
     before_id: int | None = None,
 ) -> list[Run]:
-    """The newest runs first. connections: only of these. before_id: only older ones, to go on behind a list."""
+    """The newest runs first. connections, kinds: only of these. before_id: only older ones, to go on behind a list."""
     conditions, parameters = ["1 = 1"], list[Any]()
-    if connections is not None:
-        condition, keys = session.where_in("connection", list(connections))
-        conditions.append(condition)
-        parameters.append(keys)
+    for column, chosen in (("connection", connections), ("kind", kinds)):
+        if chosen is not None:
+            condition, keys = session.where_in(column, list(chosen))
+            conditions.append(condition)
+            parameters.append(keys)
     for condition, value in (("job = ?", job), ("id < ?", before_id)):
         if value is not None:
             conditions.append(condition)
@@ -325,8 +339,8 @@ class Lease:
     def renew(self, session: Session, moment: datetime) -> None:
         """Part of each page's transaction. Raises LeaseUnavailable when somebody else has taken over."""
         touched = session.run(
-            "UPDATE leases SET expires_at = ? WHERE name = ? AND token = ?",
-            (stamp(session, moment + LEASE_DURATION), self.name, self.token),
+            "UPDATE leases SET expires_at = ? WHERE name = ? AND token = ? AND owner = ?",
+            (stamp(session, moment + LEASE_DURATION), self.name, self.token, owner_of_this_process()),
         )
         if touched != 1:
             raise LeaseUnavailable(
@@ -370,12 +384,14 @@ def take_lease(session: Session, name: str, moment: datetime) -> Lease:
                 f"connection {name!r} is in use by {owner.rpartition(':')[0]}; its lease ends {expires:%H:%M:%S} UTC"
                 " unless it is renewed"
             )
+        # a PostgreSQL that crashed may have forgotten who took it last; two of this process must not have one token
+        new = next(number for number in count(token + 1) if (name, number) not in _held)
         session.run(
             "UPDATE leases SET token = ?, owner = ?, expires_at = ? WHERE name = ?",
-            (token + 1, me, stamp(session, moment + LEASE_DURATION), name),
+            (new, me, stamp(session, moment + LEASE_DURATION), name),
         )
-    _held.add((name, token + 1))
-    return Lease(name, token + 1)
+    _held.add((name, new))
+    return Lease(name, new)
 
 
 def is_leased(session: Session, name: str, moment: datetime) -> bool:

@@ -163,6 +163,7 @@ runs = Table(
     Column("owner", Text, comment="the process that runs it"),
     CheckConstraint("status IN ('running', 'succeeded', 'partial', 'held', 'failed', 'interrupted')", name="ck_status"),
     Index("ix_runs_job", "job", "started_at"),
+    Index("ix_runs_newest", "job", "kind", "id"),
     # every run that begins looks for those of its connection that never ended: few of very many
     Index(
         "ix_runs_running",

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
-from crm_core.errors import StoreFault
+from crm_core.errors import NewerSchema, StoreFault
 from crm_core.store import job_steps, state
 from crm_core.store import jobs as store
 from crm_core.store.jobs import JobState
@@ -141,10 +141,12 @@ def _stirred(session: Session, jobs: Iterable[JobSettings], lane: Lane, now: dat
 
 
 def keep_rounds(dispatcher: Dispatcher, give: Give) -> bool:
-    """One round that outlives a database that is away; whether it was there."""
+    """One round that outlives a database that is away; whether it was there. Raises NewerSchema."""
     try:
         for job in dispatcher.round():
             give(job)
+    except NewerSchema:
+        raise
     except StoreFault as fault:
         log.warning("no round was made: %s", fault)
         return False

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from importlib.metadata import version
 from typing import Any
@@ -22,11 +22,11 @@ from procrastinate import exceptions
 from procrastinate.jobs import Status
 from psycopg.conninfo import make_conninfo
 
-from crm_core.errors import ConfigurationFault, LeaseUnavailable, StoreFault
+from crm_core.errors import ConfigurationFault, LeaseUnavailable, NewerSchema, StoreFault
 from crm_core.store import state
-from sync_jobs.jobs.engines import SCHEDULER, make_rounds
+from crm_core.store.postgresql import watchful
+from sync_jobs.jobs.engines import SCHEDULER, SESSION_OPTIONS, give_up, make_rounds, perform_quietly
 from sync_jobs.jobs.house import House
-from sync_jobs.jobs.perform import perform
 from sync_jobs.leases import kept
 
 log = logging.getLogger("counterfoil.jobs")
@@ -40,6 +40,8 @@ _POLL_SECONDS = 5.0
 _SWEEP_SECONDS = 60.0
 _AGAIN_SECONDS = 2.0
 _STAND_BY_SECONDS = 2.0
+_PATIENCE_SECONDS = 10.0
+"""So long is a session waited for, and no longer between two attempts to make one."""
 
 
 def mailbox_name() -> str:
@@ -53,10 +55,10 @@ def set_up(url: str) -> str:
         raise ConfigurationFault("a fleet needs PostgreSQL ([store] url); on SQLite `counterfoil run` does all of it")
     name = mailbox_name()
     # what a power cut takes out of the mailbox is handed over again: nobody waits for the disk
-    options = f"-c search_path={name} -c synchronous_commit=off"
-    there = make_conninfo(url, options=options, application_name="counterfoil fleet")
+    options = f"{SESSION_OPTIONS} -c search_path={name} -c synchronous_commit=off"
+    there = make_conninfo(url, options=options, application_name="counterfoil fleet", **watchful(url))
     try:
-        with psycopg.connect(there, autocommit=True, connect_timeout=10) as connection, connection.transaction():
+        with psycopg.connect(there, autocommit=True) as connection, connection.transaction():
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (_SETTING_UP,))
             if connection.execute("SELECT to_regclass(%s)", (f"{name}.procrastinate_jobs",)).fetchone() == (None,):
                 connection.execute(f"CREATE SCHEMA IF NOT EXISTS {name}".encode())
@@ -72,7 +74,13 @@ class Mailbox:
     def __init__(self, there: str) -> None:
         """there: from `set_up`."""
         pool = psycopg_pool.ConnectionPool(
-            there, min_size=1, max_size=4, open=False, check=psycopg_pool.ConnectionPool.check_connection
+            there,
+            min_size=1,
+            max_size=4,
+            open=False,
+            check=psycopg_pool.ConnectionPool.check_connection,
+            timeout=_PATIENCE_SECONDS,
+            reconnect_timeout=_PATIENCE_SECONDS,
         )
         self._pool = pool
         self._app = procrastinate.App(connector=procrastinate.SyncPsycopgConnector())
@@ -85,7 +93,8 @@ class Mailbox:
         except exceptions.AlreadyEnqueued:
             return
         except (exceptions.ConnectorException, psycopg.Error) as error:
-            log.warning("job %s could not be given to a worker now: %s", job, error.__cause__ or error)
+            why = " ".join(str(error.__cause__ or error).split())
+            log.warning("job %s could not be given to a worker now: %s", job, why)
 
     def close(self) -> None:
         """Closes its connections."""
@@ -96,21 +105,26 @@ class Mailbox:
 
 
 def run_scheduler(house: House, stop: threading.Event) -> None:
-    """Makes the rounds until `stop`. Of several schedulers one works; the others stand by for when it is gone."""
+    """Makes the rounds until `stop`. Of several schedulers one works; the others stand by for when it is gone.
+
+    Raises NewerSchema when a newer release has taken the database over.
+    """
     mailbox = Mailbox(set_up(house.database.url))
     try:
         while not stop.is_set():
             try:
                 with house.sessions.one() as session:
+                    house.check(session)
                     lease = state.take_lease(session, SCHEDULER, house.clock())
-                    try:
-                        with kept(house.database, SCHEDULER, lease.renewed_at(house.clock)):
-                            make_rounds(house, mailbox, stop)
-                    finally:
-                        with suppress(StoreFault):
-                            lease.release(session, house.clock())
+                try:
+                    with kept(house.database, SCHEDULER, lease.renewed_at(house.clock)):
+                        make_rounds(house, mailbox, stop)
+                finally:
+                    give_up(house, lease)
             except LeaseUnavailable:
                 stop.wait(_STAND_BY_SECONDS)
+            except NewerSchema:
+                raise
             except StoreFault as fault:
                 log.warning("the scheduler waits for its database: %s", fault)
                 stop.wait(_AGAIN_SECONDS)
@@ -122,21 +136,34 @@ def run_scheduler(house: House, stop: threading.Event) -> None:
 
 
 def run_worker(house: House, stop: threading.Event, *, jobs_at_once: int = 4) -> None:
-    """Runs jobs until `stop`, or SIGTERM or SIGINT in the main thread: what is under way then ends at its next page."""
+    """Runs jobs until `stop`, or SIGTERM or SIGINT in the main thread: what is under way then ends at its next page.
+
+    Raises NewerSchema when a newer release has taken the database over.
+    """
     there = set_up(house.database.url)
     mailbox = Mailbox(there)
+    for name in ("procrastinate", "psycopg.pool"):
+        # each of its parts that loses the database says so with a traceback; the worker says it in one line
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
     def run(job: str) -> None:
-        perform(house, job, stop, mailbox.give)
+        perform_quietly(house, job, stop, mailbox.give)
 
     try:
-        asyncio.run(_work(there, run, stop, jobs_at_once))
+        asyncio.run(_work(there, run, house.close, stop, jobs_at_once))
     finally:
         mailbox.close()
+    if house.outgrown is not None:
+        raise house.outgrown
 
 
-async def _work(there: str, run: Callable[[str], None], stop: threading.Event, jobs_at_once: int) -> None:
-    """Again and again: when the database goes away, so does Procrastinate's worker; it comes back with it."""
+async def _work(
+    there: str, run: Callable[[str], None], forget: Callable[[], None], stop: threading.Event, jobs_at_once: int
+) -> None:
+    """Again and again: when the database goes away, so does Procrastinate's worker; it comes back with it.
+
+    forget: lets go of the sessions that are kept for the next job; they went away with the others.
+    """
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -159,7 +186,8 @@ async def _work(there: str, run: Callable[[str], None], stop: threading.Event, j
         except asyncio.CancelledError:
             break
         except Exception as error:  # noqa: BLE001 - whatever it is, the next one may work
-            log.warning("the worker begins anew: %s: %s", type(error).__name__, error)
+            log.warning("the worker begins anew: %s", " ".join(str(error).split()) or type(error).__name__)
+        forget()
         with suppress(TimeoutError):
             await asyncio.wait_for(stopped.wait(), _AGAIN_SECONDS)
     watching.cancel()
@@ -172,6 +200,14 @@ async def _stopped(stop: threading.Event, stopped: asyncio.Event) -> None:
 
 
 async def _work_once(there: str, run: Callable[[str], None], jobs_at_once: int) -> None:
+    """Raises as soon as the database is not there, or not there any more."""
+    async with await psycopg.AsyncConnection.connect(there, autocommit=True) as pulse:
+        await _work_beside(pulse, there, run, jobs_at_once)
+
+
+async def _work_beside(
+    pulse: psycopg.AsyncConnection[Any], there: str, run: Callable[[str], None], jobs_at_once: int
+) -> None:
     connector = procrastinate.PsycopgConnector()
     pool: Any = psycopg_pool.AsyncConnectionPool(
         there,
@@ -179,26 +215,51 @@ async def _work_once(there: str, run: Callable[[str], None], jobs_at_once: int) 
         max_size=3 + jobs_at_once,
         open=False,
         check=psycopg_pool.AsyncConnectionPool.check_connection,
+        timeout=_PATIENCE_SECONDS,
+        reconnect_timeout=_PATIENCE_SECONDS,
     )
     app = procrastinate.App(connector=connector)
     app.task(name=TASK, queue=QUEUE)(run)
-    await pool.open(wait=True, timeout=10.0)
     try:
+        await pool.open(wait=True, timeout=_PATIENCE_SECONDS)
         async with app.open_async(pool):
-            sweeping = asyncio.create_task(_sweep_up(app))
-            try:
-                await app.run_worker_async(
-                    queues=[QUEUE],
-                    concurrency=jobs_at_once,
-                    install_signal_handlers=False,
-                    delete_jobs="always",
-                    fetch_job_polling_interval=_POLL_SECONDS,
-                    update_heartbeat_interval=_HEARTBEAT_SECONDS,
-                )
-            finally:
-                sweeping.cancel()
+            fetching = app.run_worker_async(
+                queues=[QUEUE],
+                concurrency=jobs_at_once,
+                install_signal_handlers=False,
+                delete_jobs="always",
+                fetch_job_polling_interval=_POLL_SECONDS,
+                update_heartbeat_interval=_HEARTBEAT_SECONDS,
+            )
+            await _until_one_ends(fetching, _feel(pulse), _sweep_up(app))
     finally:
         await pool.close()
+
+
+async def _until_one_ends(*parts: Coroutine[Any, Any, None]) -> None:
+    """All of them until one ends, by itself or by our being cancelled: then the others end, too. Raises what it raised.
+
+    A worker that is to end waits for the jobs that are under way.
+    """
+    tasks = [asyncio.ensure_future(part) for part in parts]
+    try:
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in ended:
+        task.result()
+
+
+async def _feel(pulse: psycopg.AsyncConnection[Any]) -> None:
+    """Ends when the database goes away, by an error. Nothing is asked: a session that waits for news that never comes.
+
+    Procrastinate's worker outlives a short absence without its listener and its heartbeat, and says nothing of it: from
+    then on jobs wait for its next look. So whatever this session met, the worker begins anew.
+    """
+    async for _ in pulse.notifies():
+        pass
 
 
 async def _sweep_up(app: procrastinate.App) -> None:

@@ -9,9 +9,9 @@ from threading import Lock
 from typing import Any
 
 from crm_core.clock import Clock, system_clock
-from crm_core.errors import ConfigurationFault
+from crm_core.errors import ConfigurationFault, NewerSchema
 from crm_core.store import jobs as store
-from crm_core.store.database import Database
+from crm_core.store.database import Database, refuse_newer, version_of
 from crm_core.store.session import Session
 from sync_jobs.bootstrap import Hub, open_hub, with_added_jobs
 from sync_jobs.live.sessions import Sessions
@@ -32,6 +32,7 @@ class House:
         self._seen_jobs: Any = None
         self._lock = Lock()
         self.sessions = Sessions(self._hub.database)
+        self.outgrown: NewerSchema | None = None
 
     @property
     def clock(self) -> Clock:
@@ -44,7 +45,8 @@ class House:
         return self._hub.database
 
     def hub(self, session: Session) -> Hub:
-        """As it is defined now. Raises StoreFault."""
+        """As it is defined now. Raises StoreFault; NewerSchema when a newer release has taken the database over."""
+        self.check(session)
         added = store.stamp_of_definitions(session)
         with self._lock:
             seen = _stamp_of(self._file)
@@ -57,6 +59,14 @@ class House:
                 self._hub = replace(self._hub, settings=settings)
                 self._seen_jobs = added
             return self._hub
+
+    def check(self, session: Session) -> None:
+        """Raises NewerSchema when a newer release has taken the database over; `outgrown` says so from then on."""
+        try:
+            refuse_newer(version_of(session))
+        except NewerSchema as fault:
+            self.outgrown = fault
+            raise
 
     def _read_file(self) -> None:
         try:

@@ -11,6 +11,7 @@ import random
 import time
 from dataclasses import dataclass, field
 from datetime import timedelta
+from socket import gethostname
 from threading import Event
 
 from crm_core.clock import Clock
@@ -21,6 +22,7 @@ from crm_core.errors import (
     CounterfoilError,
     LeaseUnavailable,
     MassChangeHeld,
+    NewerSchema,
     RateLimited,
     RunStopped,
     ServiceUnavailable,
@@ -31,6 +33,7 @@ from crm_core.errors import (
 from crm_core.store import job_steps
 from crm_core.store import jobs as store
 from crm_core.store.jobs import Held
+from crm_core.store.session import Session
 from sync_jobs import operations, push_operations
 from sync_jobs.bootstrap import Hub
 from sync_jobs.jobs.definitions import JobSettings, What
@@ -77,13 +80,32 @@ class Watch:
 def perform(house: House, job_name: str, stop: Event, give: Give) -> None:
     """Run a job that was handed over; a job that is not waiting for a worker is left alone.
 
-    Whatever happens is recorded with the job; what is raised is a StoreFault that lasts.
+    Whatever happens is recorded with the job; what is raised is a StoreFault that lasts. A newer release that has taken
+    the database over ends what this process does: `stop` is set, and NewerSchema raised.
     """
-    with house.sessions.one() as session:
-        hub = house.hub(session)
-        held = store.take_up(session, job_name, hub.clock())
+    try:
+        with house.sessions.one() as session:
+            hub = house.hub(session)
+            held = _taken_up(session, hub, job_name)
+    except NewerSchema:
+        stop.set()
+        raise
     if held is not None:
-        _record(house, held, _ending(hub, held, stop), stop, give)
+        _record(house, held, _ending(house, hub, held, stop), stop, give)
+
+
+def _taken_up(session: Session, hub: Hub, job_name: str) -> Held | None:
+    """None also for one that this process does not know, or not as it is defined: another one, perhaps of a newer
+    release, may know it.
+    """
+    try:
+        hub.settings.get_job(job_name)
+    except ConfigurationFault as fault:
+        why = f"a worker on {gethostname()} does not know it ({fault}); it waits for another one"
+        if store.put_back(session, job_name, why, hub.clock()):
+            log.warning("job %s: %s", job_name, why)
+        return None
+    return store.take_up(session, job_name, hub.clock())
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +121,20 @@ class Ending:
     connection: tuple[int, timedelta | None, str | None] | None = (0, None, None)
 
 
-def _ending(hub: Hub, held: Held, stop: Event) -> Ending:
-    try:
-        job = hub.settings.get_job(held.job)
-    except ConfigurationFault as fault:
-        return Ending("failed", str(fault), connection=None)
+def _ending(house: House, hub: Hub, held: Held, stop: Event) -> Ending:
+    job = hub.settings.get_job(held.job)
     watch = Watch(job, hub.clock, stop)
+
+    def renew(session: Session) -> None:
+        held.renew(session, hub.clock())
+        try:
+            house.check(session)
+        except NewerSchema as fault:
+            log.warning("%s; what is under way ends at its next page", fault)
+            stop.set()
+
     try:
-        with kept(hub.database, f"job {job.name}", lambda session: held.renew(session, hub.clock())):
+        with kept(hub.database, f"job {job.name}", renew):
             watch()
             if held.failures:
                 _probe(hub, job)

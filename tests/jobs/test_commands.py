@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from click.testing import CliRunner, Result
@@ -135,7 +136,7 @@ def test_a_time_limit_ends_a_run_at_a_page_and_the_next_one_goes_on(
 
 def test_a_time_limit_within_which_no_page_came_is_a_failure_that_says_so() -> None:
     """Otherwise a job that is stopped before its first page, each time, would look as if it went on."""
-    held = Held("goods", "erp", 1, 0, 0)
+    held = Held("goods", "erp", 1, 0, 0, datetime(2026, 11, 22, 9, 0, tzinfo=UTC))
     limit = TimeLimitReached("job 'goods' has had its 5 s; goes on at its checkpoint")
     assert ending_of(limit, held, pages=0).outcome == "failed"
     assert "not one page came within it: raise time_limit" in str(ending_of(limit, held, pages=0).message)

@@ -10,7 +10,7 @@ from crm_core.store.watch import Facts, Holder, JobDue, Pile
 from sync_jobs.watching.concerns import Limits, concerns_of, overdue
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
-NOTHING = Facts(NOW, (), (), (), (), (), (), (), (), (), (), {}, "0007", 0)
+NOTHING = Facts(NOW, (), (), (), (), (), (), (), (), (), (), {}, "0008", 0)
 
 
 def run(number: int, status: str = "succeeded", *, hours: float = 1, kind: str = "pull", error: str = "") -> Run:
