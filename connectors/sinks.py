@@ -87,8 +87,9 @@ class Write:
     key: of this content; the same for every try. reference: of the record; the same for all its writes. payload: JSON
     values by the sink's shape, numbers as Decimal, dates and instants as ISO text; for CANCEL what the record was last
     pushed with. external_id: None for a CREATE of which nothing is there yet; given for a CREATE whose record was found
-    unfinished: the sink goes on with it. version: their version that it is based on, when we know one. was_tried: it
-    may have been sent before (and was found to be absent or unfinished).
+    unfinished: the sink goes on with it, and gives it this payload where it was begun with an older one. version: their
+    version that it is based on, when we know one. was_tried: it may have been sent before (and was found to be absent
+    or unfinished).
     """
 
     key: IdempotencyKey

@@ -39,7 +39,7 @@ from sync_jobs.push_decisions import (
     back_off,
     before_look,
 )
-from sync_jobs.push_pace import Pace
+from sync_jobs.push_pace import LookTurns, Pace
 from sync_jobs.push_prepare import Prepared, Preparer
 from sync_jobs.push_report import PushListener, PushReport, word_for
 from sync_jobs.push_work import Answered, Broken, Crew, Look, LookedUp, NotSent, Opening, Outcome, Reread, Send
@@ -89,6 +89,7 @@ class Pusher:
     _actions: dict[int, str] = field(default_factory=dict)
     _renewed_at: float = 0.0
     _kept_house_at: float = _NEVER
+    _look_turns: LookTurns = field(default_factory=LookTurns)
     _progressed_at: float = 0.0
     _broken: BaseException | None = None
     _traces: IntentTraces = field(default_factory=intent_traces)
@@ -161,7 +162,7 @@ class Pusher:
         parents, self._parents = self._parents, []
         keeps_house = began - self._kept_house_at > _HOUSEKEEPING_SECONDS
         renews = began - self._renewed_at > RENEW_SECONDS
-        groups = self._next_groups()
+        groups: list[list[Prepared]] = []
         overtaken: set[int] = set()
         claimed: list[Intent] = []
         lost: list[Intent] = []
@@ -176,6 +177,13 @@ class Pusher:
             if renews:
                 mine = [one.intent for one in (*self._ready, *self._in_flight.values())]
                 overtaken = outbox_steps.renew(self.session, mine, until)
+            goes_on = not self.stop.is_set() and not self._pace.is_paused
+            owner = state.owner_of_this_process()
+            places = self._most_tasks() - self._tasks_out
+            if goes_on and (looks := self._look_turns.take(places, len(self._ready), began)):
+                lost = outbox_steps.claim_lost(self.session, self.connection, owner, now, until, looks)
+            if goes_on:
+                groups = self._next_groups(places - len(lost))
             marked = outbox_steps.mark_sent(
                 self.session,
                 [
@@ -186,14 +194,8 @@ class Pusher:
                 ],
                 now,
             )
-            if not self.stop.is_set() and not self._pace.is_paused:
-                owner = state.owner_of_this_process()
-                room = self._claim_limit() - len(self._ready)
-                looks = self._most_tasks() - self._tasks_out - len(groups)
-                if room > 0:
-                    claimed = outbox_steps.claim(self.session, self.connection, owner, now, until, room)
-                if looks > 0:
-                    lost = outbox_steps.claim_lost(self.session, self.connection, owner, now, until, looks)
+            if goes_on and (room := self._claim_limit() - len(self._ready)) > 0:
+                claimed = outbox_steps.claim(self.session, self.connection, owner, now, until, room)
         self._renewed_at = began if renews else self._renewed_at
         self._kept_house_at = began if keeps_house else self._kept_house_at
         self._count(kept)
@@ -216,12 +218,9 @@ class Pusher:
         outbox_steps.look_again(self.session, [(one.intent, one.when, one.why) for one in again], now)
         return kept
 
-    def _next_groups(self) -> list[list[Prepared]]:
+    def _next_groups(self, room: int) -> list[list[Prepared]]:
         """What of the ready writes goes out next: as many calls as there is room for, each for one entity."""
         groups: list[list[Prepared]] = []
-        if self._pace.is_paused or self.stop.is_set():
-            return groups
-        room = self._most_tasks() - self._tasks_out
         while self._ready and len(groups) < room:
             first = self._ready.popleft()
             group = [first]

@@ -129,25 +129,32 @@ def after_look(
 ) -> Step | LookAgain:
     """What a look-up of a lost write means.
 
-    Absence counts only when the write cannot be carried out any more: the settle time after we lost it.
+    Absence counts only when the write cannot be carried out any more: the settle time after we lost it. That holds for
+    a change as for a record: sent again too early, and followed by a newer change, it would come once more after that.
     """
+    settled = (intent.lost_at or now) + settle_time
     if found is not None:
         adopted: dict[str, Any] = {"external_id": found.external_id, "version": found.version, "binds": True}
+        changes = _missing(intent, write, found) if found.is_complete else []
+        if found.is_complete and not changes:
+            return Step(intent, IntentEvent.ADOPT, message="was looked up and is there", **adopted)
+        if now < settled and intent.cause != IN_DOUBT:  # of what is in doubt nothing is on its way any more
+            return _may_still_come(intent, settled)
         if not found.is_complete:
             return Step(intent, IntentEvent.MISS, message="was begun over there and is not finished", **adopted)
-        changes = _missing(intent, write, found)
-        if changes:
-            message = f"is not there yet: {', '.join(changes)}"
-            return Step(intent, IntentEvent.MISS, message=message, action=Action.UPDATE.value, **adopted)
-        return Step(intent, IntentEvent.ADOPT, message="was looked up and is there", **adopted)
+        message = f"is not there yet: {', '.join(changes)}"
+        return Step(intent, IntentEvent.MISS, message=message, action=Action.UPDATE.value, **adopted)
     if write.action is Action.CANCEL:
         return Step(intent, IntentEvent.ADOPT, external_id=intent.external_id, message="is not there any more")
-    settled = (intent.lost_at or now) + settle_time
     if now < settled:
-        return LookAgain(intent, settled, f"not there yet; it may still come until {settled:%H:%M:%S} UTC")
+        return _may_still_come(intent, settled)
     if write.action is Action.UPDATE:
         return Step(intent, IntentEvent.REFUSE, cause="record_not_found", message="the record is gone over there")
     return Step(intent, IntentEvent.MISS, message="was looked up and is surely absent")
+
+
+def _may_still_come(intent: Intent, settled: datetime) -> LookAgain:
+    return LookAgain(intent, settled, f"not there yet; it may still come until {settled:%H:%M:%S} UTC")
 
 
 def _missing(intent: Intent, write: Write, found: Found) -> list[str]:

@@ -10,6 +10,8 @@ from crm_core.errors import ConnectionBlocked, ConnectorError, PermissionDenied,
 from sync_jobs.push_decisions import back_off
 
 _LONGEST_PAUSE_SECONDS = 30.0
+_LOOK_SECONDS = 0.25
+"""So often one place is for a look-up, however many writes wait for theirs."""
 
 
 @dataclass(slots=True)
@@ -56,3 +58,23 @@ class Pace:
         if until > self._until:
             self._until = until
             self.told(why, seconds)
+
+
+@dataclass(slots=True)
+class LookTurns:
+    """How many of the places for calls are for looking up what was lost.
+
+    Those that the writes which are ready leave free, and now and then one before all of them: a queue that is never
+    empty would keep a lost answer unknown, and whatever waits for it, for as long as it lasts.
+    """
+
+    _taken_at: float = float("-inf")
+
+    def take(self, places: int, ready: int, now: float) -> int:
+        """places: that are free. ready: writes that wait for one. now: seconds of a clock that does not jump."""
+        looks = max(places - ready, 0)
+        if looks == 0 < places and now - self._taken_at > _LOOK_SECONDS:
+            looks = 1
+        if looks:
+            self._taken_at = now
+        return looks

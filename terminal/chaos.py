@@ -29,9 +29,19 @@ _FAULTS_SHOWN = 20
 @click.option("--seed", default=1, show_default=True, type=int, help="Chooses which requests, and how.")
 @click.option("--kills", type=click.IntRange(min=0), help="Workers ended by kill -9.  [default: one for 170 writes]")
 @click.option("--workers", default=4, show_default=True, type=click.IntRange(1, 32), help="Processes at a time.")
+@click.option(
+    "--slow", default=1.0, show_default=True, type=click.FloatRange(1, 100), help="So many times slower is all here."
+)
 @json_option
 def chaos(
-    connector: str, writes: int, faults: float, seed: int, kills: int | None, workers: int, as_json: bool
+    connector: str,
+    writes: int,
+    faults: float,
+    seed: int,
+    kills: int | None,
+    workers: int,
+    slow: float,
+    as_json: bool,
 ) -> None:
     """Push through faults and killed workers, and count what went wrong.
 
@@ -40,6 +50,7 @@ def chaos(
     duplicated, lost, wrong, unresolved must all be 0. The plan of faults is the same for the same seed.
     """
     from connectors.conformance.chaos import Chaos, run
+    from connectors.registry import get_connector
     from simulators.registry import get_rehearsal, rehearsal_names
     from terminal.tables import Column, Table, printable, seconds, show
 
@@ -48,7 +59,9 @@ def chaos(
     except KeyError:
         near = did_you_mean(connector, rehearsal_names())
         raise ConfigurationFault(f"there is no simulator for connector {connector!r}{near}") from None
-    asked = Chaos(writes, faults, seed, writes // 170 if kills is None else kills, workers)
+    if not get_connector(connector).manifest.sinks:
+        raise ConfigurationFault(f"{connector} takes no writes: there is nothing that could go wrong with them")
+    asked = Chaos(writes, faults, seed, writes // 170 if kills is None else kills, workers, slow)
     if asked.kills > writes:
         raise click.UsageError(f"--kills {asked.kills} are more than --writes {writes}")
     with tempfile.TemporaryDirectory(prefix="counterfoil-chaos-") as folder, rehearsal() as running:

@@ -32,7 +32,11 @@ _WAITING_AT_MOST = 300
 _AT_ONCE = 25
 _ROUND_SECONDS = 0.1
 _PATIENCE_SECONDS = 120.0
-"""Without any progress for so long, the run is over, and what is left is unresolved."""
+"""Without any progress for so long, the day is over: nothing more is entered, and there are no more faults."""
+_LAST_ONES = 10
+_LAST_PATIENCE_SECONDS = 15.0
+"""The same where all is entered and only the last ones are left: they wait out long back-offs, which each further fault
+would double. Longer than any settle time of a rehearsal."""
 _END_SECONDS = 20.0
 _LONGEST_BACK_OFF_SECONDS = 330.0
 
@@ -41,7 +45,8 @@ _LONGEST_BACK_OFF_SECONDS = 330.0
 class Chaos:
     """What is asked for. writes: changes that must arrive. faults: the share of requests that are disturbed.
 
-    kills: workers ended by SIGKILL, at moments spread over the run. workers: processes at a time.
+    kills: workers ended by SIGKILL, at moments spread over the run. workers: processes at a time. slow: so many times
+    longer than the rehearsal says an answer may take; time-outs, late answers and settle times grow with it.
     """
 
     writes: int
@@ -49,6 +54,7 @@ class Chaos:
     seed: int
     kills: int = 0
     workers: int = 4
+    slow: float = 1.0
 
 
 @dataclass(slots=True)
@@ -106,13 +112,13 @@ def run(
 ) -> Result:
     """Do it against a running rehearsal, in an empty folder. Raises ConfigurationFault when it cannot begin."""
     began = time.monotonic()
-    rig = begin(rehearsal, folder, **timing_of(rehearsal))
+    rig = begin(rehearsal, folder, **timing_of(rehearsal, asked.slow))
     before = books_of(rehearsal)
     progress = Progress()
     draw = random.Random(asked.seed)  # noqa: S311 - it protects nothing
     deaths = sorted(draw.sample(range(1, max(asked.writes, asked.kills + 1)), asked.kills), reverse=True)
     feeder = _Feeder(rig, draw)
-    rehearsal.http.set_plan(plan_of(asked.faults, asked.seed, rehearsal.answer_seconds))
+    rehearsal.http.set_plan(plan_of(asked.faults, asked.seed, asked.slow * rehearsal.answer_seconds))
     with _at_work(rig.hub.settings.file) as crew, operations.opened(rig.hub) as session:
         moved_at, last = time.monotonic(), -1
         while progress.ended < progress.entered or progress.entered < asked.writes:
@@ -130,9 +136,11 @@ def run(
                 crew.fill(asked.workers)
                 progress.killed += 1
             told(progress)
+            is_all_but_over = progress.entered >= asked.writes and waiting <= _LAST_ONES and not deaths
+            patience = asked.slow * _LAST_PATIENCE_SECONDS if is_all_but_over else _PATIENCE_SECONDS
             if progress.ended != last:
                 moved_at, last = time.monotonic(), progress.ended
-            elif time.monotonic() > moved_at + _PATIENCE_SECONDS:
+            elif time.monotonic() > moved_at + patience:
                 break
             if waiting >= _WAITING_AT_MOST or progress.entered >= asked.writes:
                 time.sleep(_ROUND_SECONDS)

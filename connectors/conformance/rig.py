@@ -154,10 +154,15 @@ class Rig:
         return operations.pull(self.hub, CONNECTION, full=full)
 
 
-def timing_of(rehearsal: Rehearsal) -> dict[str, Any]:
-    """Settings of a connection whose time-outs are as short as the rehearsal answers."""
-    seconds = rehearsal.answer_seconds
-    return {"timeout_seconds": seconds, "settle_seconds": SETTLED * seconds, "attempts": ATTEMPTS}
+def timing_of(rehearsal: Rehearsal, slow: float = 1.0) -> dict[str, Any]:
+    """Settings of a connection whose time-outs are as short as the rehearsal answers.
+
+    slow: so many times later it answers where much else is going on. What the rehearsal's own options say of tries
+    stands: a write that takes many calls hardly ever comes through with few.
+    """
+    seconds = slow * rehearsal.answer_seconds
+    tries = rehearsal.options().get("attempts", ATTEMPTS)
+    return {"timeout_seconds": seconds, "settle_seconds": SETTLED * seconds, "attempts": tries}
 
 
 def begin(rehearsal: Rehearsal, folder: Path, *, clock: Clock = system_clock, **options: Any) -> Rig:

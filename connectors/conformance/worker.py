@@ -33,6 +33,7 @@ MOMENTS = (
 )
 """States of an intent; a push dies when one has just been stored in it."""
 _IDLE_SECONDS = 0.1
+_STARTED_BY = "COUNTERFOIL_WORKER_STARTED_BY"
 
 
 class DyingListener(SilentPushListener):
@@ -57,16 +58,17 @@ class DyingListener(SilentPushListener):
 def start(settings: Path, moment: str | None = None) -> subprocess.Popen[bytes]:
     """Start one."""
     command = [sys.executable, "-m", __name__, str(settings), *([] if moment is None else [moment])]
-    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
+    told = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), _STARTED_BY: str(os.getpid())}
+    return subprocess.Popen(command, env={**os.environ, **told})
 
 
 def main(file: str, moment: str | None = None) -> None:
-    """Push again and again, until SIGTERM."""
-    stop = Event()
+    """Push again and again, until SIGTERM, or until whoever started it is no more and could not end it."""
+    stop, parent = Event(), int(os.environ.get(_STARTED_BY, os.getppid()))
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     hub = open_hub(Path(file))
     listener = SilentPushListener() if moment is None else DyingListener(hub, moment)
-    while not stop.is_set():
+    while not stop.is_set() and os.getppid() == parent:
         try:
             push_operations.push(hub, CONNECTION, listener=listener, wait_seconds=10, stop=stop)
         except (Transient, StoreFault) as error:  # a back office, or a database, that is not there for a while

@@ -72,9 +72,21 @@ class Rehearsal:
         self._session = None
 
     def options(self) -> dict[str, Any]:
-        """How the hub reaches it: through the proxy."""
+        """How the hub reaches it: through the proxy.
+
+        Orders stay quotations: a sale that is confirmed can neither be changed nor cancelled any more. A write takes
+        about ten calls, so each has three tries; trytond computes one call at a time, so few go out at once.
+        """
         server = self._server
-        return {"url": self.http.url, "database": server.database, "user": server.user, "password": server.password}
+        return {
+            "url": self.http.url,
+            "database": server.database,
+            "user": server.user,
+            "password": server.password,
+            "order_state": "quotation",
+            "attempts": 3,
+            "parallel_writes": 2,
+        }
 
     def sellable(self) -> Sellable:
         """Customers without a credit limit, and goods that are sold in whole units."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 
@@ -21,10 +20,7 @@ def real_tryton() -> Rehearsal:
 
 @pytest.mark.real
 class TestWriting(WritingSuite):
-    """An order stays a quotation, so that it can be changed and cancelled."""
-
     rehearsal = staticmethod(real_tryton)
-    options: ClassVar = {"order_state": "quotation"}
 
 
 @pytest.mark.real

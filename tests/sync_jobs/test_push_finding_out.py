@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -348,11 +349,14 @@ def test_the_keys_of_a_batch_do_not_protect_its_members_one_by_one(database: Dat
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("what", ["update", "cancel"])
 def test_a_lost_update_or_cancellation_is_compared_with_what_is_there(
-    bench: PushBench, order: CrmId, what: str, moment: str
+    bench: PushBench, order: CrmId, clock: TestClock, what: str, moment: str
 ) -> None:
     bench.push()
     changed(bench, order, **({"requested_date": "2026-12-24"} if what == "update" else {"status": "cancelled"}))
     setattr(bench.office, moment, once(LOST))
+    bench.push()
+    assert len(bench.office.pushed) == 2, "it may still be carried out"
+    clock.now += SETTLED
     bench.push()
     (record,) = bench.office.held(ORDER)
     assert (record.is_cancelled, record.values["wanted"]) == (
@@ -361,6 +365,25 @@ def test_a_lost_update_or_cancellation_is_compared_with_what_is_there(
     )
     assert len(bench.office.pushed) == (3 if moment == "before" else 2)
     assert record.version == 2
+    bench.assert_exactly_once([order])
+
+
+def test_an_edit_that_is_carried_out_late_does_not_undo_the_next_one(
+    bench: PushBench, order: CrmId, clock: TestClock
+) -> None:
+    """A back office that compares no versions takes whatever comes; so nothing newer goes out before it has settled."""
+    bench.push()
+    changed(bench, order, requested_date="2026-12-24")
+    bench.office.before = lambda write: bench.office.carry_out_late(ORDER, replace(write, version=None))
+    bench.push()
+    bench.office.before = lambda write: None
+    changed(bench, order, requested_date="2027-01-07")
+    bench.push()
+    bench.office.run_late()
+    clock.now += SETTLED
+    bench.push()
+    (record,) = bench.office.held(ORDER)
+    assert record.values["wanted"] == "2027-01-07"
     bench.assert_exactly_once([order])
 
 
@@ -501,7 +524,9 @@ def test_absence_counts_only_after_the_settle_time(bench: PushBench, order: CrmI
     assert look(timedelta(seconds=5)).event is IntentEvent.MISS
 
 
-def test_a_creation_that_was_begun_is_gone_on_with_under_its_id(bench: PushBench, order: CrmId) -> None:
+def test_a_creation_that_was_begun_is_gone_on_with_under_its_id(
+    bench: PushBench, order: CrmId, clock: TestClock
+) -> None:
     answers = iter([Refused(LOST, ExternalId("X1"))])
     first = bench.office.carry_out
 
@@ -515,6 +540,10 @@ def test_a_creation_that_was_begun_is_gone_on_with_under_its_id(bench: PushBench
     seen = iter([Found(ExternalId("X1"), "1", {}, is_complete=False)])
     find = bench.office.find
     bench.office.find = lambda entity, one: next(seen, None) or find(entity, one)  # type: ignore[method-assign]
+    bench.push()
+    assert len(bench.office.pushed) == 1, "its second step may still be carried out"
+    clock.now += SETTLED
+    seen = iter([Found(ExternalId("X1"), "1", {}, is_complete=False)])
     bench.push()
     assert [(one.action, one.external_id) for one in bench.office.pushed] == [
         (Action.CREATE, None),

@@ -12,7 +12,7 @@ from connectors.sinks import Write
 from connectors.transport.fence import awake_seconds, check_may_send, sending_while
 from connectors.transport.http import HttpClient
 from crm_core.clock import system_clock
-from crm_core.errors import RateLimited, ServiceUnavailable
+from crm_core.errors import OutcomeUnknown, RateLimited, ServiceUnavailable
 from crm_core.intents import IntentEvent, IntentState
 from crm_core.store import outbox_steps, state
 from crm_core.store.database import Database
@@ -21,6 +21,7 @@ from simulators.exchange import Response
 from simulators.server import LoopbackServer
 from sync_jobs import push
 from tests.conftest import TestClock
+from tests.support.memory_office import once
 from tests.support.pushing import ERP, ORDER, PushBench
 
 LEASE = timedelta(seconds=30)
@@ -47,6 +48,21 @@ def test_pushes_that_run_at_once_share_the_work_and_send_nothing_twice(database:
         thread.join(60)
     assert sum(report.sent for report in reports) == 60
     assert len(bench.office.pushed) == 60
+    bench.assert_exactly_once(orders)
+
+
+def test_a_lost_answer_is_found_out_while_a_long_queue_goes_out(database: Database) -> None:
+    """Otherwise the edits of that order wait until all others are out, and for ever where more keep coming."""
+    bench = PushBench(database, system_clock, workers=1)
+    account, product = bench.ready()
+    orders = [bench.order(account, product) for _ in range(100)]
+    bench.office.latency_seconds = 0.01
+    bench.office.after = once(OutcomeUnknown("no complete answer in time; it may have been carried out"))
+    before_it: list[int] = []
+    bench.office.on_find = lambda write: before_it.append(len(bench.office.pushed))
+    bench.push()
+    assert len(before_it) == 1
+    assert before_it[0] < len(bench.office.pushed) == 100
     bench.assert_exactly_once(orders)
 
 

@@ -234,6 +234,27 @@ def test_a_refusal_names_the_field_and_writes_nothing(
     assert sales_with(admin, one.reference) == []
 
 
+@pytest.mark.parametrize("orders", ["quotation"], indirect=True)
+def test_an_order_that_was_begun_is_finished_with_the_content_that_it_has_by_now(
+    orders: Sink, admin: TrytonClient, ids: dict[str, int]
+) -> None:
+    """Edited after a refusal: what Tryton has begun must not be delivered with the quantities from before."""
+    first = order(ids, party=ids["CUST-004"], shipping_date="2031-06-21")
+    begun = accepted(orders, first).external_id
+    line = {"id": "1", "product": ids["TOO-002"], "quantity": Decimal(3), "unit_price": Decimal("7.25")}
+    edited = order(ids, shipping_date="2031-02-05", lines=[line]).payload
+    again = replace(first, payload={**edited, "reference": first.reference}, external_id=begun)
+    assert accepted(orders, again).external_id == begun
+    sale = read(admin, "sale.sale", begun, "state", "party", "shipping_date", "untaxed_amount", "lines.product")
+    assert (sale["state"], sale["party"], sale["shipping_date"]["month"]) == ("quotation", ids[CUSTOMER], 2)
+    assert [row["product"] for row in sale["lines."]] == [ids["TOO-002"]]
+    assert Decimal(sale["untaxed_amount"]["decimal"]) == Decimal("21.75")
+    assert len(sales_with(admin, first.reference)) == 1
+    before = read(admin, "sale.sale", begun, "_timestamp")
+    assert accepted(orders, again).external_id == begun
+    assert read(admin, "sale.sale", begun, "_timestamp") == before, "nothing differs: nothing is written"
+
+
 def test_a_customer_that_was_deactivated_gets_no_order(orders: Sink, admin: TrytonClient, ids: dict[str, int]) -> None:
     """Tryton itself would take it: deactivating is how a party is deleted there."""
     one = order(ids, party=ids[INACTIVE])
@@ -363,6 +384,19 @@ def test_the_same_account_again_makes_no_second_party(accounts: Sink, admin: Try
     assert accepted(accounts, one).external_id == first.external_id
     domain = [["identifiers.code", "=", one.reference]]
     assert len(ask(admin, "party.party", "search", domain)) == 1
+
+
+def test_an_account_that_was_begun_gets_the_content_that_it_has_by_now(accounts: Sink, admin: TrytonClient) -> None:
+    """Its number came about, the answer was lost, and sales corrected it meanwhile."""
+    one = account()
+    made = accepted(accounts, one).external_id
+    edited = replace(one, payload={**one.payload, "name": "Corrected", "email": "right@customer.example"})
+    assert accepted(accounts, replace(edited, external_id=made)).external_id == made
+    there = accounts.find(edited)
+    assert there is not None
+    assert (there.values["name"], there.values["email"]) == ("Corrected", "right@customer.example")
+    assert len(there.values["addresses"]) == len(one.payload["addresses"])
+    assert accepted(accounts, replace(edited, external_id=made)).version == there.version, "nothing is written twice"
 
 
 def test_a_change_keeps_what_the_crm_does_not_know(accounts: Sink, admin: TrytonClient) -> None:

@@ -19,6 +19,7 @@ from connectors.erp.tryton.writes import (
     TIMESTAMP,
     answered,
     check_version,
+    differs,
     found,
     is_open,
     labels_of,
@@ -132,7 +133,7 @@ class PartySink:
         try:
             if party is None:
                 party_id = int(self.client.change("party.party", "create", [self._new(write)])[0])
-            elif write.action is Action.UPDATE:
+            elif write.action is Action.UPDATE or differs(write.payload, _values(party)):
                 check_version(write, newest_stamp([party]))
                 context = {"_timestamp": {f"party.party,{party_id}": party["_timestamp"]}}
                 self.client.change("party.party", "write", [party_id], self._changes(party, write), context=context)

@@ -21,6 +21,7 @@ from connectors.erp.tryton.writes import (
     answered,
     check_version,
     day,
+    differs,
     found,
     is_open,
     labels_of,
@@ -95,6 +96,8 @@ STEPS = {"draft": (), "quotation": ("quote",), "confirmed": ("quote", "confirm")
 """How far a pushed order is taken -> the buttons that lead there."""
 _BUTTONS = {"quote": ("draft", "quotation"), "confirm": ("quotation", "confirmed")}
 """Button -> the state that it is for, and the one that it leads to."""
+_CLEARED = frozenset({"shipping_date", "description", "comment"})
+"""Fields that Tryton leaves empty when they come empty."""
 _REACHED = {
     "draft": {"draft", "quotation", "confirmed", "processing", "done"},
     "quotation": {"quotation", "confirmed", "processing", "done"},
@@ -154,7 +157,7 @@ class OrderSink:
             if sale is None:
                 values = self._header(write.payload) | {"lines": [["create", self._lines.created(write.payload)]]}
                 sale_id = int(self.client.change("sale.sale", "create", [values])[0])
-            elif write.action is Action.UPDATE:
+            elif write.action is Action.UPDATE or differs(write.payload, _values(sale), _CLEARED):
                 self._update(sale, write)
                 state = "draft"
             assert sale_id is not None
@@ -180,7 +183,11 @@ class OrderSink:
                 fields=("state",),
                 operation="sale.sale.write",
             )
-        values = self._header({"party": sale["party"], **write.payload}, is_new=False)
+        if write.action is Action.CREATE:  # begun with another content than it has now
+            sale = {**sale, "party": write.payload["party"]}
+            values = self._header(write.payload)
+        else:
+            values = self._header({"party": sale["party"], **write.payload}, is_new=False)
         if "lines" in write.payload:
             values["lines"] = self._lines.commands(sale, write.payload)
         context = {"_timestamp": {f"sale.sale,{sale['id']}": sale["_timestamp"]}}

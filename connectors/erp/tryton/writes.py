@@ -7,7 +7,7 @@ dispatcher rolls back before it answers). Only silence leaves its outcome open.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -116,6 +116,24 @@ def only_one(rows: Iterable[Row], reference: str, what: str) -> Row | None:
         ids = ", ".join(str(row["id"]) for row in found)
         raise DuplicateRecord(f"{len(found)} {what} carry our reference {reference}: {ids}")
     return found[0] if found else None
+
+
+def differs(payload: Mapping[str, Any], values: Mapping[str, Any], cleared: Collection[str] = ()) -> bool:
+    """Whether a record that was begun has another content than a write brings by now; `values` has what it has.
+
+    What the write leaves open is Tryton's, except for fields that stay empty when they come empty (`cleared`).
+    """
+    for name, there in values.items():
+        wanted = payload.get(name)
+        if wanted is None:
+            if name in cleared and name in payload and there is not None:
+                return True
+        elif isinstance(wanted, Sequence) and not isinstance(wanted, str):
+            if len(wanted) != len(there) or any(map(differs, wanted, there)):
+                return True
+        elif wanted != there:
+            return True
+    return False
 
 
 def found(row: Row, values: Mapping[str, Any], version: str | None, *, is_complete: bool) -> Found:
