@@ -13,15 +13,14 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import requests
-from requests.adapters import HTTPAdapter
-
 from connectors.conformance.rig import Rig, pulled, write_settings
+from connectors.transport.wire import Wire
 from simulators.registry import get_rehearsal
 from sync_jobs.bootstrap import open_hub
 from sync_jobs.changes import changing
@@ -62,22 +61,30 @@ def enter(rig: Rig, records: int) -> None:
                 save(rig.new_order(number))
 
 
+@dataclass(frozen=True)
+class Call:
+    """A POST as it went out."""
+
+    url: str
+    body: bytes
+
+
 @contextmanager
-def recorded_calls() -> Iterator[list[requests.PreparedRequest]]:
+def recorded_calls() -> Iterator[list[Call]]:
     """Every POST of this process that has a body, in the order in which they went out."""
-    calls: list[requests.PreparedRequest] = []
-    send = HTTPAdapter.send
+    calls: list[Call] = []
+    exchange = Wire.exchange
 
-    def recording(adapter: HTTPAdapter, request: requests.PreparedRequest, *rest: Any, **more: Any) -> Any:
-        if request.method == "POST" and request.body:
-            calls.append(request)
-        return send(adapter, request, *rest, **more)
+    def recording(wire: Wire, method: str, url: str, *, body: bytes | None, **more: Any) -> Any:
+        if method == "POST" and body:
+            calls.append(Call(url, body))
+        return exchange(wire, method, url, body=body, **more)
 
-    with mock.patch.object(HTTPAdapter, "send", recording):
+    with mock.patch.object(Wire, "exchange", recording):
         yield calls
 
 
-def _keep(calls: Sequence[requests.PreparedRequest], url: str, file: Path, records: int) -> None:
+def _keep(calls: Sequence[Call], url: str, file: Path, records: int) -> None:
     """One line for each order; what went out together is taken apart."""
     kept = [one for call in calls for one in _taken_apart(call, url)]
     if len(kept) != records:
@@ -85,12 +92,11 @@ def _keep(calls: Sequence[requests.PreparedRequest], url: str, file: Path, recor
     file.write_text("".join(json.dumps(one) + "\n" for one in kept), encoding="utf-8")
 
 
-def _taken_apart(call: requests.PreparedRequest, url: str) -> Iterator[dict[str, Any]]:
-    assert call.url is not None
+def _taken_apart(call: Call, url: str) -> Iterator[dict[str, Any]]:
     path = call.url.removeprefix(url)
     if "token" in path:
         return
-    body = json.loads(call.body or b"")
+    body = json.loads(call.body)
     if path.endswith("/$batch"):
         base = path.removesuffix("/$batch")
         for one in body["requests"]:
