@@ -117,6 +117,18 @@ def test_an_order_that_may_have_been_sent_is_looked_for_among_new_ones_too(
     assert len(orders_with(simulator, reference)) == 1
 
 
+def test_an_order_that_is_known_already_gets_what_it_holds_by_now(simulator: Simulator, sink: OrderSink) -> None:
+    """Edited between two tries, the older content would stay in the books as if it were the newer one."""
+    made, payload, reference = made_order(simulator, sink)
+    edited = {**payload, "salesOrderLines": [line(simulator, quantity=Decimal(7))]}
+    again = accepted(sink.push([create(edited, reference, was_tried=True, external_id=made.external_id)]))
+    assert again.external_id == made.external_id
+    assert [row["quantity"] for row in order_there(simulator, made.external_id)[1]] == [Decimal(7)]
+    simulator.http.clear_log()
+    accepted(sink.push([create(edited, reference, was_tried=True, external_id=made.external_id)]))
+    assert [method for method, _ in calls(simulator)] == ["GET"]  # the same once more: nothing is written
+
+
 def test_texts_of_every_script_arrive_as_they_are(simulator: Simulator, sink: OrderSink) -> None:
     text = 'โต๊ะไม้ میز چوبی 🪑 "O\'Neil" <&>'
     made, *_ = made_order(simulator, sink, shipToName=text, salesOrderLines=[line(simulator, description=text)])

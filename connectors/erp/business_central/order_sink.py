@@ -127,9 +127,9 @@ class OrderSink:
     def _create(self, write: Write) -> Accepted:
         if write.external_id is not None or write.was_tried:
             there = self._read(write.external_id) if write.external_id is not None else self._search(write)
-            if there is not None:
-                is_begun_only = not _lines(there)
-                return self._change(write, there) if is_begun_only else _accepted(there)
+            if there is not None:  # begun, or known by its id: it may hold older content than what is wanted now
+                is_ours_to_finish = write.external_id is not None or not _lines(there)
+                return self._change(write, there) if is_ours_to_finish else _accepted(there)
             invoiced = self._find_invoiced(write)
             if invoiced is not None:
                 return Accepted(invoiced.external_id)
