@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -355,11 +356,12 @@ def serve(frame: Frame, host: str | None, port: int | None) -> None:
     except ModuleNotFoundError as error:
         raise ConfigurationFault(f"`pip install counterfoil[http]` brings what is missing: {error.name}") from error
     configure_logs(frame.log or "text", is_quiet=not frame.log)
+    from sync_jobs.jobs.house import House
     from sync_jobs.watching.alerts import alerting
 
     hub = frame.hub()
     http = http_settings(hub.settings, host=host, port=port)
-    with alerting(hub):
+    with closing(House(frame.file())) as house, alerting(house.now):
         answer(hub, http, told=lambda url: click.echo(f"listening on {url}"))
 
 

@@ -5,19 +5,24 @@ from __future__ import annotations
 import gc
 import logging
 import socket
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from threading import Event, Thread
 
 import uvicorn
 
-from crm_core.errors import ConfigurationFault
+from crm_core.errors import ConfigurationFault, NewerSchema, StoreFault
 from crm_core.store.access import has_active_keys
+from crm_core.store.database import refuse_newer, version_of
 from http_api.app import create_app
 from http_api.settings import HttpSettings
 from sync_jobs.bootstrap import Hub
 from sync_jobs.process import tuned_for_throughput
 
 log = logging.getLogger("counterfoil.http")
+
+LOOKS_EVERY_SECONDS = 2.0
+"""So long an older release may go on answering beside a newer one that has just changed the tables."""
 
 _GOODBYE_SECONDS = 10
 _WAITING_CONNECTIONS = 2048
@@ -27,7 +32,8 @@ def serve(hub: Hub, settings: HttpSettings, *, told: Callable[[str], None]) -> N
     """Answer until SIGINT or SIGTERM; requests under way are finished. told: is given the address once it is open.
 
     Raises ConfigurationFault for an address that cannot be taken, and for one that others can reach while there is no
-    key: then anybody could ask.
+    key: then anybody could ask. Raises NewerSchema when a newer release has taken the database over: what this one
+    would write there is not what that one reads.
     """
     refuse_open_door(hub, settings)
     app = create_app(hub, settings)
@@ -49,7 +55,37 @@ def serve(hub: Hub, settings: HttpSettings, *, told: Callable[[str], None]) -> N
         # What is here now stays: the collector need not look at it again and again.
         gc.collect()
         with tuned_for_throughput():
-            uvicorn.Server(config).run(sockets=[listener])
+            server = uvicorn.Server(config)
+            with _ended_by_a_newer_release(hub, server):
+                server.run(sockets=[listener])
+
+
+@contextmanager
+def _ended_by_a_newer_release(hub: Hub, server: uvicorn.Server) -> Iterator[None]:
+    done, found = Event(), list[NewerSchema]()
+
+    def look() -> None:
+        while not done.wait(LOOKS_EVERY_SECONDS):
+            try:
+                with closing(hub.database.open()) as session:
+                    refuse_newer(version_of(session))
+            except NewerSchema as fault:
+                log.error("outgrown", extra={"error": str(fault)})
+                found.append(fault)
+                server.should_exit = True
+                return
+            except StoreFault:
+                continue  # a database that is away is told of by /readyz, and may come back
+
+    thread = Thread(target=look, name="schema", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join(LOOKS_EVERY_SECONDS)
+    if found:
+        raise found[0]
 
 
 def refuse_open_door(hub: Hub, settings: HttpSettings) -> None:

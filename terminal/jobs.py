@@ -255,7 +255,7 @@ def run_all(frame: Frame, at_once: int) -> None:
     from sync_jobs.watching.alerts import alerting
 
     house = _house(frame)
-    with alerting(_hub(frame)):
+    with alerting(house.now):
         run_embedded(house, _stopped_by_signal(), jobs_at_once=at_once)
 
 
@@ -266,7 +266,7 @@ def scheduler(frame: Frame) -> None:
     from sync_jobs.watching.alerts import alerting
 
     fleet, house = _fleet(), _house(frame)
-    with alerting(_hub(frame)):
+    with alerting(house.now):
         fleet.run_scheduler(house, _stopped_by_signal())
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -17,7 +17,8 @@ CLAIM = timedelta(minutes=2)
 class Concern:
     """Something that needs a person. key: the same as long as it is the same matter. since: aware, UTC.
 
-    text: one line, without secrets and personal data. hint: the command that goes on from there.
+    text: one line, without secrets and personal data. hint: the command that goes on from there. job, entity: whose
+    run, or which records, it is about; empty where it is not of that kind, and not kept with what was told.
     """
 
     key: str
@@ -26,6 +27,8 @@ class Concern:
     since: datetime
     text: str
     hint: str
+    job: str = ""
+    entity: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,31 +44,34 @@ class Alert:
     message: str | None
 
 
-def keep_up(session: Session, matters: Sequence[Concern], channels: Sequence[str], moment: datetime) -> None:
-    """Within a transaction: what is wrong now is open on every channel, what is not wrong any more is over.
+def keep_up(session: Session, matters: Mapping[str, Sequence[Concern]], moment: datetime) -> None:
+    """Within a transaction: what is wrong now is open on its channels, what is not wrong any more is over.
+
+    matters: by channel, all that it hears of now; a channel that hears of nothing has an empty list.
 
     What is over before anybody was told of it is forgotten without a word, and so is what a channel that is gone was to
     be told.
     """
     now = stamp(session, moment)
-    for channel in channels:
+    for channel, heard in matters.items():
         session.run_many(
             "INSERT INTO alerts (key, channel, kind, connection, since, text, hint, opened_at, attempts, next_try_at)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?) ON CONFLICT (key, channel) DO UPDATE SET"
             " text = excluded.text, since = excluded.since, resolved_at = NULL",
             [
                 (one.key, channel, one.kind, one.connection, stamp(session, one.since), one.text, one.hint, now, now)
-                for one in matters
+                for one in heard
             ],
         )
-    there, keys = session.where_in("key", [one.key for one in matters])
-    session.run(f"DELETE FROM alerts WHERE told_at IS NULL AND NOT ({there})", (keys,))
-    session.run(
-        f"UPDATE alerts SET resolved_at = ?, attempts = 0, next_try_at = ? WHERE resolved_at IS NULL AND NOT ({there})",
-        (now, now, keys),
-    )
-    heard, names = session.where_in("channel", list(channels))
-    session.run(f"DELETE FROM alerts WHERE NOT ({heard})", (names,))
+        there, keys = session.where_in("key", [one.key for one in heard])
+        session.run(f"DELETE FROM alerts WHERE channel = ? AND told_at IS NULL AND NOT ({there})", (channel, keys))
+        session.run(
+            "UPDATE alerts SET resolved_at = ?, attempts = 0, next_try_at = ?"
+            f" WHERE channel = ? AND resolved_at IS NULL AND NOT ({there})",
+            (now, now, channel, keys),
+        )
+    is_there, names = session.where_in("channel", list(matters))
+    session.run(f"DELETE FROM alerts WHERE NOT ({is_there})", (names,))
 
 
 def claim_due(session: Session, channel: str, moment: datetime) -> list[Alert]:

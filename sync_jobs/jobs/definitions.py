@@ -10,17 +10,17 @@ closed = ["mon-fri 12:00-12:30 Europe/Berlin"] # the back office must not be ask
 priority = 5                                   # among the jobs of this connection; 0 when left out
 time_limit = "20m"
 guard = { error_share = 0.1 }                  # see PullPolicy
-notify = ["mailto:ops@example.com"]            # who is told when it fails
+notify = ["mailto:ops@example.com"]            # who is told when it fails, is late, or leaves something to a person
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
-from urllib.parse import urlsplit
 
 from crm_core.errors import ConfigurationFault, did_you_mean
 from crm_core.ids import ConnectionName, EntityType
@@ -39,6 +39,10 @@ _KEYS = (
     *("what", "connection", "entities", "guard", "schedule", "every", "on_change"),
     *("closed", "priority", "time_limit", "notify"),
 )
+
+
+MAILTO = "mailto:"
+_MAIL = re.compile(r"[^@\s<>,;\"]+@[^@\s<>,;\"]+")
 
 
 class What(StrEnum):
@@ -75,6 +79,7 @@ class JobSettings:
     priority: int = 0
     time_limit_seconds: int | None = None
     notify: tuple[str, ...] = ()
+    """Addresses of `alerts`, beside those who are told of everything."""
 
     @property
     def lane(self) -> Lane:
@@ -183,10 +188,14 @@ def _time_limit(table: Mapping[str, Any], connection: Any, place: str) -> int | 
 
 
 def _receiver(value: Any, place: str) -> str:
-    scheme = urlsplit(value).scheme if isinstance(value, str) else ""
-    if scheme not in ("https", "http", "mailto"):
-        raise ConfigurationFault(f"{place}: `notify` takes mailto:NAME@HOST and https://..., not {value!r}")
-    return str(value)
+    """A mail address, or where a webhook goes, which may be a secret: then it stands in a variable."""
+    said = str(value) if isinstance(value, str) else ""
+    is_mail = _MAIL.fullmatch(said.removeprefix(MAILTO)) is not None and said.startswith(MAILTO)
+    if not is_mail and not said.startswith(("https://", "http://", "${")):
+        raise ConfigurationFault(
+            f"{place}: `notify` takes mailto:NAME@HOST, https://... or ${{VARIABLE}} (a secret address), not {value!r}"
+        )
+    return said
 
 
 def _list(table: Mapping[str, Any], key: str, of_what: str, place: str) -> list[Any]:

@@ -60,6 +60,11 @@ class House:
                 self._seen_jobs = added
             return self._hub
 
+    def now(self) -> Hub:
+        """As it is defined now, for who has no session. Raises what `hub` raises."""
+        with self.sessions.one() as session:
+            return self.hub(session)
+
     def check(self, session: Session) -> None:
         """Raises NewerSchema when a newer release has taken the database over; `outgrown` says so from then on."""
         try:

@@ -18,14 +18,14 @@ security = "starttls"                  # or "tls", or "none" (on this machine on
 user = "counterfoil"                   # user and password may be left out
 password = "${MAIL_PASSWORD}"
 sender = "counterfoil@example.com"
-to = ["operations@example.com"]
+to = ["operations@example.com"]        # who is told of everything; [] when only jobs say who, by `notify`
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -71,11 +71,6 @@ class AlertSettings:
     webhooks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     mail: Mapping[str, Any] | None = field(default=None, repr=False)
 
-    @property
-    def is_heard(self) -> bool:
-        """Whether there is anybody to be told."""
-        return bool(self.webhooks) or self.mail is not None
-
 
 def alert_settings(settings: Settings) -> AlertSettings:
     """The table of these settings. Raises ConfigurationFault that names the key and the nearest one."""
@@ -106,27 +101,32 @@ def alert_settings(settings: Settings) -> AlertSettings:
 def webhook_of(name: str, table: Mapping[str, Any]) -> WebhookSettings:
     """With its secrets filled in. Raises ConfigurationFault for a variable that is not there and a bad address."""
     place = f"alerts.webhooks.{name}"
-    url = expanded(table["url"], f"{place}.url")
-    parts = urlsplit(url)
-    if parts.scheme not in ("https", "http") or not parts.hostname:
-        raise ConfigurationFault(f"{place}: `url` must begin with https:// and name a host")
-    if parts.scheme == "http" and not _is_this_machine(parts.hostname):
-        raise ConfigurationFault(f"{place}: `url` must begin with https:// (http:// is for this machine only)")
     secret = expanded(table["secret"], f"{place}.secret") if "secret" in table else None
     if secret == "":
         raise ConfigurationFault(f"{place}: `secret` is empty: anybody could sign with it")
-    return WebhookSettings(name, url, secret)
+    return WebhookSettings(name, address_of(table["url"], f"{place}.url"), secret)
 
 
-def mail_of(table: Mapping[str, Any]) -> MailSettings:
-    """With its secrets filled in. Raises ConfigurationFault for a variable that is not there."""
+def address_of(value: str, place: str) -> str:
+    """Where a webhook goes, variables filled in. Raises ConfigurationFault for one that is missing and for http:."""
+    url = expanded(value, place)
+    parts = urlsplit(url)
+    if parts.scheme not in ("https", "http") or not parts.hostname:
+        raise ConfigurationFault(f"{place} must begin with https:// and name a host")
+    if parts.scheme == "http" and not _is_this_machine(parts.hostname):
+        raise ConfigurationFault(f"{place} must begin with https:// (http:// is for this machine only)")
+    return url
+
+
+def mail_of(table: Mapping[str, Any], to: Sequence[str] | None = None) -> MailSettings:
+    """With its secrets filled in. to: others than those of the table. Raises ConfigurationFault for a missing one."""
     security = table.get("security", "starttls")
     return MailSettings(
         host=table["host"],
         port=table.get("port", _PORTS[security]),
         security=security,
         sender=table["sender"],
-        to=tuple(table["to"]),
+        to=tuple(table["to"] if to is None else to),
         user=expanded(table["user"], "alerts.mail.user") if "user" in table else None,
         password=expanded(table["password"], "alerts.mail.password") if "password" in table else None,
     )
@@ -138,7 +138,7 @@ def _check_mail(table: Any, place: str) -> None:
         port, to = table.get("port", 25), table.get("to")
         if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:
             raise ConfigurationFault(f"{place}: `port` must be a whole number from 1 to 65535, not {port!r}")
-        if not isinstance(to, list) or not to:
+        if not isinstance(to, list):
             raise ConfigurationFault(f"{place}: `to` must be a list of addresses, not {to!r}")
         for one in (*to, table.get("sender", "a@b")):
             if not isinstance(one, str) or not _ADDRESS.fullmatch(one):

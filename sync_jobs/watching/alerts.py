@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,12 +18,20 @@ from typing import Any
 
 from crm_core.errors import ConfigurationFault, CounterfoilError, did_you_mean
 from crm_core.store import alerts as alert_store
-from crm_core.store.alerts import Alert
+from crm_core.store.alerts import Alert, Concern
 from crm_core.store.watch import read_facts
 from sync_jobs.bootstrap import Hub
+from sync_jobs.jobs.definitions import MAILTO, JobSettings
 from sync_jobs.operations import opened
-from sync_jobs.watching.alert_settings import AlertSettings, alert_settings, mail_of, webhook_of
-from sync_jobs.watching.concerns import concerns_of, overdue
+from sync_jobs.watching.alert_settings import (
+    AlertSettings,
+    WebhookSettings,
+    address_of,
+    alert_settings,
+    mail_of,
+    webhook_of,
+)
+from sync_jobs.watching.concerns import concerns_of, is_of_job, overdue
 from sync_jobs.watching.messengers import Message, NotTold, mail, post
 
 log = logging.getLogger("counterfoil.alerts")
@@ -45,13 +53,32 @@ class Told:
     why: str | None = None
 
 
-def channels_of(settings: AlertSettings) -> dict[str, Tell]:
-    """By name: what tells it. The secrets are looked up when it is told something."""
-    found: dict[str, Tell] = {}
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """Somebody who is told. job: of what this job is about only; None: of everything."""
+
+    tell: Tell
+    job: JobSettings | None = None
+
+    def hears(self, matters: Iterable[Concern]) -> list[Concern]:
+        """Those that it is told of."""
+        return [one for one in matters if self.job is None or is_of_job(one, self.job)]
+
+
+def channels_of(settings: AlertSettings, jobs: Iterable[JobSettings]) -> dict[str, Channel]:
+    """By name. The secrets are looked up when it is told something."""
+    found: dict[str, Channel] = {}
     for name, table in settings.webhooks.items():
-        found[f"webhook:{name}"] = partial(_post, name, table)
-    if settings.mail is not None:
-        found["mail"] = partial(_mail, settings.mail)
+        found[f"webhook:{name}"] = Channel(partial(_post, name, table))
+    if settings.mail is not None and settings.mail["to"]:
+        found["mail"] = Channel(partial(_mail, settings.mail, None))
+    for job in jobs:
+        to = [one.removeprefix(MAILTO) for one in job.notify if one.startswith(MAILTO)]
+        if to:
+            found[f"job:{job.name}:mail"] = Channel(partial(_mail, settings.mail, to), job)
+        hooks = [one for one in job.notify if not one.startswith(MAILTO)]
+        for place, address in enumerate(hooks, 1):
+            found[f"job:{job.name}:webhook:{place}"] = Channel(partial(_post_to, job.name, address), job)
     return found
 
 
@@ -59,8 +86,14 @@ def _post(name: str, table: Mapping[str, Any], message: Message) -> None:
     post(message, webhook_of(name, table))
 
 
-def _mail(table: Mapping[str, Any], message: Message) -> None:
-    mail(message, mail_of(table))
+def _post_to(job: str, address: str, message: Message) -> None:
+    post(message, WebhookSettings(job, address_of(address, f"jobs.{job}.notify")))
+
+
+def _mail(table: Mapping[str, Any] | None, to: Sequence[str] | None, message: Message) -> None:
+    if table is None:
+        raise ConfigurationFault("[alerts.mail] is missing: it says by which host mail goes out, and from whom")
+    mail(message, mail_of(table, to))
 
 
 def send_alerts(hub: Hub) -> list[Told]:
@@ -69,7 +102,7 @@ def send_alerts(hub: Hub) -> list[Told]:
     Raises ConfigurationFault for a table [alerts] that is wrong, and StoreFault.
     """
     settings = alert_settings(hub.settings)
-    channels = channels_of(settings)
+    channels = channels_of(settings, hub.settings.jobs.values())
     if not channels:
         return []
     now = hub.clock()
@@ -78,20 +111,20 @@ def send_alerts(hub: Hub) -> list[Told]:
     done = []
     with opened(hub) as session:
         with session.transaction():
-            alert_store.keep_up(session, matters, list(channels), now)
-        for channel, tell in channels.items():
+            alert_store.keep_up(session, {name: one.hears(matters) for name, one in channels.items()}, now)
+        for channel, one in channels.items():
             with session.transaction():
                 due = alert_store.claim_due(session, channel, now)
             if not due:
                 continue
-            why = _tell(hub, tell, due)
+            why = _tell(hub, one.tell, due)
             with session.transaction():
                 if why is None:
                     alert_store.told(session, due, now)
                 else:
-                    attempts = max(one.attempts for one in due)
+                    attempts = max(alert.attempts for alert in due)
                     alert_store.not_told(session, due, why, now + retry_after(attempts))
-            over = sum(one.resolved_at is not None for one in due)
+            over = sum(alert.resolved_at is not None for alert in due)
             done.append(Told(channel, len(due) - over, over, why))
     return done
 
@@ -101,15 +134,17 @@ def try_channels(hub: Hub, name: str | None = None) -> list[Told]:
 
     Raises ConfigurationFault when there is none, or none of that name.
     """
-    channels = channels_of(alert_settings(hub.settings))
+    channels = channels_of(alert_settings(hub.settings), hub.settings.jobs.values())
     if not channels:
         raise ConfigurationFault(
-            f"{hub.settings.file.name} names nobody who is told: add [alerts.webhooks.NAME] or [alerts.mail]"
+            f"{hub.settings.file.name} names nobody who is told: add [alerts.webhooks.NAME], [alerts.mail],"
+            " or `notify` to a job"
         )
     if name is not None and name not in channels:
         raise ConfigurationFault(f"there is no channel {name!r}{did_you_mean(name, channels)}")
     message = Message(hub_name(hub), hub.clock(), is_test=True)
-    return [Told(channel, 0, 0, _why(tell, message)) for channel, tell in channels.items() if name in (None, channel)]
+    tried = {channel: one.tell for channel, one in channels.items() if name in (None, channel)}
+    return [Told(channel, 0, 0, _why(tell, message)) for channel, tell in tried.items()]
 
 
 def retry_after(attempts: int) -> timedelta:
@@ -123,17 +158,18 @@ def hub_name(hub: Hub) -> str:
 
 
 @contextmanager
-def alerting(hub: Hub, *, every_seconds: float = PASS_EVERY_SECONDS) -> Iterator[None]:
-    """Within: a thread of its own makes a pass every so often. Runs never wait for it."""
-    if not alert_settings(hub.settings).is_heard:
-        yield
-        return
+def alerting(hub: Callable[[], Hub], *, every_seconds: float = PASS_EVERY_SECONDS) -> Iterator[None]:
+    """Within: a thread of its own makes a pass every so often. Runs never wait for it.
+
+    hub: as it is defined now: whom a job names is told without a restart. Raises ConfigurationFault for [alerts].
+    """
+    alert_settings(hub().settings)
     done = threading.Event()
 
     def go_on() -> None:
         while not done.wait(every_seconds):
             try:
-                for told in send_alerts(hub):
+                for told in send_alerts(hub()):
                     counts = {"opened": told.opened, "over": told.over}
                     if told.why is None:
                         log.info("alerts_told", extra={"channel": told.channel, "counts": counts})

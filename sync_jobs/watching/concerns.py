@@ -11,6 +11,7 @@ from connectors.transport.redaction import redact
 from crm_core.store.alerts import Concern
 from crm_core.store.state import PULL_KINDS, PUSH_KIND, Run
 from crm_core.store.watch import Facts, Pile
+from sync_jobs.jobs.definitions import JobSettings, What
 
 
 class ConcernKind(StrEnum):
@@ -23,6 +24,16 @@ class ConcernKind(StrEnum):
     DEAD_LETTER = "dead_letter"
     INTENT = "intent"
     DRIFT = "drift"
+
+
+_WHOSE = {
+    ConcernKind.FAILED: (What.PUSH,),
+    ConcernKind.LOST: (What.PUSH,),
+    ConcernKind.DEAD_LETTER: (What.PULL, What.SWEEP, What.CREDIT),
+    ConcernKind.INTENT: (What.PUSH,),
+    ConcernKind.DRIFT: (What.RECONCILE,),
+}
+"""Which jobs a concern is about that names none: records, and a push, which is a run of its connection and no job's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +76,17 @@ def overdue(concerns: Iterable[Concern], limits: Limits, now: datetime) -> list[
     return [one for one in concerns if now - one.since >= waits.get(one.kind, timedelta(0))]
 
 
+def is_of_job(concern: Concern, job: JobSettings) -> bool:
+    """Whether it is about a run of this job, or about records that this job brings in, sends out or compares."""
+    if concern.connection != job.connection:
+        return False
+    if concern.job:
+        return concern.job == job.name
+    if job.entities is not None and concern.entity not in {entity.value for entity in job.entities}:
+        return False
+    return job.what in _WHOSE[ConcernKind(concern.kind)]
+
+
 def _ended_for_a_person(run: Run) -> bool:
     return run.status in ("failed", "held")
 
@@ -84,19 +106,24 @@ def _ended_badly(run: Run) -> Concern:
     since = run.finished_at or run.started_at
     if run.status == "held":
         text = f"{what} is held in run {run.id}: {error}"
-        return Concern(
-            f"held/{run.job}", ConcernKind.HELD, run.connection, since, text, f"counterfoil pull {run.job} --dry-run"
-        )
+        hint = f"counterfoil pull {run.job} --dry-run"
+        return Concern(f"held/{run.job}", ConcernKind.HELD, run.connection, since, text, hint, run.job)
     again = f"counterfoil push {run.connection}" if run.kind == PUSH_KIND else f"counterfoil pull {run.job}"
     kind = "pull" if run.kind in PULL_KINDS else run.kind
     key = f"failed/{run.job}/{kind}"
-    return Concern(key, ConcernKind.FAILED, run.connection, since, f"{what} failed in run {run.id}: {error}", again)
+    text = f"{what} failed in run {run.id}: {error}"
+    return Concern(key, ConcernKind.FAILED, run.connection, since, text, again, _job_of(run))
 
 
 def _lost(run: Run) -> Concern:
     text = f"run {run.id} ({run.kind} {run.job}) was cut off; the next one goes on where it was"
     again = f"counterfoil push {run.connection}" if run.kind == PUSH_KIND else f"counterfoil pull {run.job}"
-    return Concern(f"lost/{run.job}/{run.kind}", ConcernKind.LOST, run.connection, run.started_at, text, again)
+    key = f"lost/{run.job}/{run.kind}"
+    return Concern(key, ConcernKind.LOST, run.connection, run.started_at, text, again, _job_of(run))
+
+
+def _job_of(run: Run) -> str:
+    return "" if run.kind == PUSH_KIND else run.job
 
 
 def _late(facts: Facts, limits: Limits) -> Iterator[Concern]:
@@ -106,7 +133,8 @@ def _late(facts: Facts, limits: Limits) -> Iterator[Concern]:
         if job.due_at is None or job.is_paused or job.state == "running" or facts.now - job.due_at < limits.due_late:
             continue
         text = f"job {job.job} was due at {job.due_at:%Y-%m-%d %H:%M} UTC and has not begun"
-        yield Concern(f"late/{job.job}", ConcernKind.LATE, job.connection, job.due_at, text, "counterfoil jobs list")
+        key, hint = f"late/{job.job}", "counterfoil jobs list"
+        yield Concern(key, ConcernKind.LATE, job.connection, job.due_at, text, hint, job.job)
     newest: dict[str, Run] = {}
     for run in facts.good_runs:
         if run.kind in PULL_KINDS and run.job not in scheduled:
@@ -125,6 +153,7 @@ def _late(facts: Facts, limits: Limits) -> Iterator[Concern]:
             ended + limits.late,
             text,
             f"counterfoil pull {run.job}",
+            run.job,
         )
 
 
@@ -132,7 +161,7 @@ def _letters(pile: Pile) -> Concern:
     text = f"{_counted(pile.count, 'dead letter')} of {pile.entity} ({pile.what})"
     hint = f"counterfoil dead-letters list --connection {pile.connection} --cause {pile.what}"
     key = f"dead_letter/{pile.connection}/{pile.entity}/{pile.what}"
-    return Concern(key, ConcernKind.DEAD_LETTER, pile.connection, pile.since, text, hint)
+    return Concern(key, ConcernKind.DEAD_LETTER, pile.connection, pile.since, text, hint, entity=pile.entity)
 
 
 def _intents(pile: Pile) -> Concern:
@@ -142,13 +171,14 @@ def _intents(pile: Pile) -> Concern:
     text = f"{_counted(pile.count, 'write')} of {pile.entity} {said}"
     hint = f"counterfoil outbox list --connection {pile.connection} --state {state}"
     key = f"intent/{pile.connection}/{pile.entity}/{state}"
-    return Concern(key, ConcernKind.INTENT, pile.connection, pile.since, text, hint)
+    return Concern(key, ConcernKind.INTENT, pile.connection, pile.since, text, hint, entity=pile.entity)
 
 
 def _drift(pile: Pile) -> Concern:
     text = f"{_counted(pile.count, 'difference')} of {pile.entity} ({pile.what})"
     key = f"drift/{pile.connection}/{pile.entity}/{pile.what}"
-    return Concern(key, ConcernKind.DRIFT, pile.connection, pile.since, text, "counterfoil reconcile --history")
+    hint = "counterfoil reconcile --history"
+    return Concern(key, ConcernKind.DRIFT, pile.connection, pile.since, text, hint, entity=pile.entity)
 
 
 def _counted(count: int, noun: str) -> str:

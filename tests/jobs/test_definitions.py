@@ -46,7 +46,8 @@ def loaded(folder: Path, text: str) -> JobSettings:
             'time_limit = "5s"',
             r"time_limit 5s is shorter than a page may take \(timeout_seconds of connection 'erp': 30\)",
         ),
-        ('notify = ["ops@example.com"]', "`notify` takes mailto:NAME@HOST and https://..., not 'ops@example.com'"),
+        ('notify = ["ops@example.com"]', "`notify` takes mailto:NAME@HOST, https://.* not 'ops@example.com'"),
+        ('notify = ["mailto:ops"]', "`notify` takes mailto:NAME@HOST, https://.* not 'mailto:ops'"),
         ("notify = 5", "`notify` must be a list of addresses, not 5"),
     ],
 )

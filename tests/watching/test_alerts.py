@@ -19,7 +19,7 @@ from sync_jobs.bootstrap import Hub
 from sync_jobs.operations import pull
 from sync_jobs.watching.alert_settings import alert_settings
 from sync_jobs.watching.alerts import Told, alerting, retry_after, send_alerts, try_channels
-from tests.cli.office import PRODUCT, Desk
+from tests.cli.office import ACCOUNT, PRODUCT, Desk
 from tests.conftest import TestClock
 from tests.watching.receivers import Hook, hook, post_office
 
@@ -223,7 +223,7 @@ def test_passes_go_on_in_a_thread_of_their_own_and_a_dead_channel_does_not_stop_
         clock.advance(hours=25)
         came = threading.Event()
         made.bodies = _Telling(came)
-        with alerting(hub, every_seconds=0.01):
+        with alerting(lambda: hub, every_seconds=0.01):
             assert came.wait(20)
     assert told(made) == [("open", "dead_letter")]
 
@@ -238,6 +238,89 @@ class _Telling(list[dict[str, Any]]):
         self._came.set()
 
 
+JOB = '[jobs.{name}]\nconnection = "erp"\n{more}\n'
+
+
+def job(name: str, more: str = "") -> str:
+    return JOB.format(name=name, more=more)
+
+
+def test_whom_a_job_names_is_told_of_its_failure_and_of_no_other_job(
+    hub_with: HubMaker, office: Desk, clock: TestClock
+) -> None:
+    """The owner of the stock would read of every other job until he reads nothing any more, or of none at all."""
+    with hook() as made, hook() as all_of_it:
+        hub = hub_with(
+            webhook(all_of_it)
+            + job("goods", f'entities = ["product"]\nnotify = ["{made.url}"]')
+            + job("people", 'entities = ["account"]')
+        )
+        for name in ("goods", "people"):
+            source = office.source(PRODUCT if name == "goods" else ACCOUNT)
+            source.fails_after_pages, source.failure = 0, ConnectionError("down")
+            with pytest.raises(ConnectionError):
+                pull(hub, name)
+        assert send_alerts(hub) == [Told("webhook:ops", 2, 0), Told("job:goods:webhook:1", 1, 0)]
+        (alert,) = made.bodies[0]["alerts"]
+        assert alert["text"] == "pull goods failed in run 1: ConnectionError: down"
+        for source in (office.source(PRODUCT), office.source(ACCOUNT)):
+            source.fails_after_pages = None
+        pull(hub, "people")
+        assert send_alerts(hub) == [Told("webhook:ops", 0, 1)]
+        pull(hub, "goods")
+        assert send_alerts(hub) == [Told("webhook:ops", 0, 1), Told("job:goods:webhook:1", 0, 1)]
+    assert told(made) == [("open", "failed"), ("over", "failed")]
+    with closing(hub.database.open()) as session:
+        assert list_alerts(session) == []
+
+
+def test_the_mail_of_a_job_goes_to_whom_it_names_by_the_house_s_mail_server(
+    hub_with: HubMaker, office: Desk, clock: TestClock
+) -> None:
+    """Only jobs say who is told: an empty list in [alerts.mail] is no mistake."""
+    with post_office() as made:
+        hub = hub_with(
+            f'[alerts.mail]\nhost = "127.0.0.1"\nport = {made.port}\nsecurity = "none"\n'
+            'sender = "hub@example.com"\nto = []\n'
+            + job("goods", 'entities = ["product"]\nnotify = ["mailto:a@example.com", "mailto:b@example.com"]')
+        )
+        spoil(office)
+        pull(hub, "goods")
+        clock.advance(hours=25)
+        assert send_alerts(hub) == [Told("job:goods:mail", 1, 0)]
+        (mail,) = made.mails
+        assert mail["To"] == "a@example.com, b@example.com"
+        assert mail["Subject"].endswith("erp: 1 dead letter of product (invalid_value)")
+
+
+def test_mail_without_a_mail_server_is_said_where_it_is_tried_and_the_matter_waits(
+    hub_with: HubMaker, office: Desk, clock: TestClock
+) -> None:
+    hub = hub_with(job("goods", 'entities = ["product"]\nnotify = ["mailto:a@example.com"]'))
+    (tried,) = try_channels(hub)
+    assert tried == Told(
+        "job:goods:mail", 0, 0, "[alerts.mail] is missing: it says by which host mail goes out, and from whom"
+    )
+    spoil(office)
+    pull(hub, "goods")
+    clock.advance(hours=25)
+    assert [one.why for one in send_alerts(hub)] == [tried.why]
+    with closing(hub.database.open()) as session:
+        assert [(one.channel, one.message) for one in list_alerts(session)] == [("job:goods:mail", tried.why)]
+
+
+def test_a_secret_address_of_a_job_stands_in_a_variable(hub_with: HubMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The address of a chat's hook is a credential."""
+    with hook() as made:
+        hub = hub_with(job("goods", 'entities = ["product"]\nnotify = ["${GOODS_HOOK}"]'))
+        (missing,) = try_channels(hub)
+        assert missing.why is not None
+        assert "the environment has no variable GOODS_HOOK" in missing.why
+        monkeypatch.setenv("GOODS_HOOK", made.url)
+        assert try_channels(hub) == [Told("job:goods:webhook:1", 0, 0)]
+        assert made.bodies[0]["test"] is True
+
+
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
@@ -246,6 +329,7 @@ class _Telling(list[dict[str, Any]]):
         ('intent_hours = "4"', "`intent_hours` must be a number above 0, not '4'"),
         ("[alerts.webhooks.ops]", "[alerts.webhooks.ops]: `url` is missing"),
         ('[alerts.mail]\nhost = "h"\nsender = "a@b"', "`to` must be a list of addresses, not None"),
+        ('[alerts.mail]\nhost = "h"\nsender = "a@b"\nto = "a@b"', "`to` must be a list of addresses, not 'a@b'"),
         ('[alerts.mail]\nhost = "h"\nsender = "a"\nto = ["a@b"]', "'a' is no mail address"),
         ('[alerts.mail]\nhost="h"\nsender="a@b"\nto=["a@b"]\nsecurity="startls"', "did you mean 'starttls'?"),
         (
@@ -268,6 +352,6 @@ def test_an_address_in_the_clear_and_a_missing_variable_are_told_when_it_is_used
     """What is told would be read on the way."""
     hub = hub_with('[alerts.webhooks.a]\nurl = "http://chat.example.com/x"\n[alerts.webhooks.b]\nurl = "${NO_HOOK}"')
     first, second = try_channels(hub)
-    assert first.why == "alerts.webhooks.a: `url` must begin with https:// (http:// is for this machine only)"
+    assert first.why == "alerts.webhooks.a.url must begin with https:// (http:// is for this machine only)"
     assert second.why is not None
     assert "the environment has no variable NO_HOOK" in second.why

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from crm_core.ids import ConnectionName, EntityType
 from crm_core.store.state import Run
 from crm_core.store.watch import Facts, Holder, JobDue, Pile
-from sync_jobs.watching.concerns import Limits, concerns_of, overdue
+from sync_jobs.decisions import PullPolicy
+from sync_jobs.jobs.definitions import JobSettings, What
+from sync_jobs.watching.concerns import Limits, concerns_of, is_of_job, overdue
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 NOTHING = Facts(NOW, (), (), (), (), (), (), (), (), (), (), {}, "0008", 0)
@@ -100,6 +103,31 @@ def test_piles_are_concerns_at_once_and_overdue_after_their_limit() -> None:
         ("intent", "1 write of order rejected"),
     ]
     assert [one.kind for one in overdue(found, Limits(), NOW)] == ["dead_letter", "drift", "intent"]
+
+
+def test_a_job_is_told_of_its_own_runs_and_of_the_records_that_it_moves() -> None:
+    """Who looks after the orders would not hear that they do not go out, or would hear of everything else."""
+    facts = replace(
+        NOTHING,
+        last_runs=(run(1, "failed", error="down"), replace(run(2, "failed", kind="push", error="no"), job="erp")),
+        letters=(Pile("erp", "product", "invalid_value", 1, NOW),),
+        intents=(Pile("erp", "order", "rejected", 1, NOW),),
+        drifts=(Pile("erp", "product", "differs", 1, NOW),),
+    )
+    found = concerns_of(facts, ["erp"], Limits())
+
+    def heard(what: What, entities: tuple[EntityType, ...] | None = None, name: str = "all") -> list[str]:
+        job = JobSettings(name, ConnectionName("erp"), entities, PullPolicy(), what)
+        return sorted(one.kind for one in found if is_of_job(one, job))
+
+    assert heard(What.PULL) == ["dead_letter", "failed"]
+    assert heard(What.PULL, (EntityType.ACCOUNT,)) == ["failed"]
+    assert heard(What.PULL, (EntityType.ACCOUNT,), "other") == []
+    assert heard(What.PUSH, name="out") == ["failed", "intent"]
+    assert heard(What.RECONCILE, name="compare") == ["drift"]
+    assert heard(What.PULL, name="erp") == ["dead_letter"]
+    other = JobSettings("all", ConnectionName("books"), None, PullPolicy())
+    assert not any(is_of_job(one, other) for one in found)
 
 
 def test_what_belongs_to_a_connection_that_is_gone_is_nobodys_concern() -> None:
