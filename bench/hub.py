@@ -26,7 +26,7 @@ from connectors.transport.json_pages import page_reader
 from connectors.watermark import watermark_of
 from crm_core.clock import system_clock
 from crm_core.ids import ConnectionName, EntityType, ExternalId
-from crm_core.store import state
+from crm_core.store import leases, state
 from crm_core.store.database import Database
 from mappings.compiler import compile_mapping
 from mappings.documents import load_document
@@ -72,7 +72,7 @@ def run(database: Database, phase: str, url: str) -> None:
     """One measured phase."""
     mapping = compile_mapping(load_document(MAPPING), SHAPE)
     session = database.open()
-    lease = state.take_lease(session, "bench", system_clock())
+    lease = leases.take_lease(session, "bench", system_clock())
     run_id = state.start_run(session, "bench", "bench", phase, system_clock())
     spec = StreamSpec(Replication.INCREMENTAL, SHAPE, look_back=timedelta(0), lists_everything=phase != "delta")
     with HttpClient(ConnectionConfig(), url) as client, tuned_for_throughput():

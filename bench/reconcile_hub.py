@@ -27,7 +27,7 @@ from connectors.ports import Replication, Shape, StreamSpec
 from connectors.transport.http import HttpClient
 from crm_core.clock import system_clock
 from crm_core.ids import ConnectionName, EntityType, ExternalId
-from crm_core.store import state
+from crm_core.store import leases, state
 from crm_core.store.database import Database
 from crm_core.store.drifts import list_drifts
 from mappings.compiler import compile_mapping
@@ -76,7 +76,7 @@ def run(database: Database, phase: str, variant: str, url: str) -> None:
     items = compile_mapping(load_document(MAPPING), PRODUCT_SHAPE)
     groups = compile_mapping(load_document(GROUP_MAPPING), GROUP_SHAPE)
     session = database.open()
-    lease = state.take_lease(session, BENCH, system_clock())
+    lease = leases.take_lease(session, BENCH, system_clock())
     run_id = state.start_run(session, "bench", BENCH, phase, system_clock())
     with HttpClient(ConnectionConfig(), url) as client, tuned_for_throughput():
         spec = StreamSpec(Replication.INCREMENTAL, PRODUCT_SHAPE, look_back=timedelta(0))

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from bench.postgres import PostgresUnavailable, running_postgres
-from crm_core.store import outbox_steps, retention, state
+from crm_core.store import leases, outbox_steps, retention, state
 from crm_core.store.database import Database
 from crm_core.store.session import Session
 from crm_core.store.watch import read_facts
@@ -149,7 +149,7 @@ def questions(database: Database, session: Session, connections: int) -> dict[st
             assert len(got) == 2, name
 
     def lease() -> None:
-        state.take_lease(session, next(names), datetime.now(UTC)).release(session, datetime.now(UTC))
+        leases.take_lease(session, next(names), datetime.now(UTC)).release(session, datetime.now(UTC))
 
     def run() -> None:
         number = state.start_run(session, name := next(names), name, "pull", datetime.now(UTC))

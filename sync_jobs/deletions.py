@@ -16,9 +16,9 @@ from crm_core.clock import Clock
 from crm_core.errors import MassChangeHeld
 from crm_core.ids import CrmId, EntityType
 from crm_core.model.schema import schema_of
+from crm_core.store import leases, state
 from crm_core.store import letters as letter_store
 from crm_core.store import page as page_store
-from crm_core.store import state
 from crm_core.store.layout import EntityTable
 from crm_core.store.letters import NewLetter
 from crm_core.store.page import EntityWriter
@@ -136,7 +136,7 @@ def sweep(
     *,
     bindings_before: int | None = None,
     policy: PullPolicy | None,
-    lease: state.Lease,
+    lease: leases.Lease,
     clock: Clock,
     told: Told | None = None,
 ) -> int:

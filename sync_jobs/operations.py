@@ -16,8 +16,8 @@ from crm_core.errors import (
     TimeLimitReached,
 )
 from crm_core.ids import EntityType, ExternalId
+from crm_core.store import leases, state
 from crm_core.store import letters as letter_store
-from crm_core.store import state
 from crm_core.store.letters import DeadLetter
 from crm_core.store.sales import credits_of_open_orders
 from crm_core.store.session import Session
@@ -175,7 +175,7 @@ def run_job(
     job = hub.settings.get_job(job_name)
     outgoing = all_outgoing(hub.settings)
     with opened(hub, is_rehearsal=is_rehearsal) as session:
-        lease = state.take_lease(session, job.connection, hub.clock())
+        lease = leases.take_lease(session, job.connection, hub.clock())
         try:
             if approves is not None:
                 _approve(session, hub, job_name, kind, approves)

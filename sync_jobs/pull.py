@@ -24,9 +24,9 @@ from crm_core.clock import Clock
 from crm_core.errors import ErrorBudgetExceeded, MassChangeHeld, RecordRejected, RowTaken
 from crm_core.ids import ConnectionName, EntityType, ExternalId
 from crm_core.model.data import Values
+from crm_core.store import leases, state
 from crm_core.store import letters as letter_store
 from crm_core.store import page as page_store
-from crm_core.store import state
 from crm_core.store.page import EntityWriter
 from crm_core.store.session import Session
 from sync_jobs import deletions, tracing
@@ -70,7 +70,7 @@ class Puller:
     policy: PullPolicy
     clock: Clock
     listener: Listener
-    lease: state.Lease | None
+    lease: leases.Lease | None
     report: RunReport
     is_approved: bool = False
     outgoing: Mapping[ConnectionName, Mapping[EntityType, OutgoingEntity]] = field(default_factory=dict)

@@ -25,7 +25,7 @@ from crm_core.clock import Clock
 from crm_core.errors import ConfigurationFault, OutcomeUnknown, StoreFault
 from crm_core.ids import ConnectionName, EntityType
 from crm_core.intents import IntentEvent, IntentState
-from crm_core.store import outbox, outbox_steps, state
+from crm_core.store import outbox, outbox_steps, owners, state
 from crm_core.store.outbox import Intent, NewIntent
 from crm_core.store.outbox_steps import Step
 from crm_core.store.session import Session
@@ -171,14 +171,14 @@ class Pusher:
             for parent in parents:
                 outbox.add_intent(self.session, parent, now)
             if keeps_house:
-                taken = outbox_steps.recover(self.session, self.connection, now, state.is_dead_here)
+                taken = outbox_steps.recover(self.session, self.connection, now, owners.is_dead_here)
                 outbox_steps.release_waiting(self.session, self.connection, now)
                 self.report.taken_over += sum(taken)
             if renews:
                 mine = [one.intent for one in (*self._ready, *self._in_flight.values())]
                 overtaken = outbox_steps.renew(self.session, mine, until)
             goes_on = not self.stop.is_set() and not self._pace.is_paused
-            owner = state.owner_of_this_process()
+            owner = owners.owner_of_this_process()
             places = self._most_tasks() - self._tasks_out
             if goes_on and (looks := self._look_turns.take(places, len(self._ready), began)):
                 lost = outbox_steps.claim_lost(self.session, self.connection, owner, now, until, looks)

@@ -19,7 +19,7 @@ from connectors.sinks import Action
 from crm_core.errors import ConfigurationFault, ConnectorError, CounterfoilError, StoreFault
 from crm_core.ids import ConnectionName, CrmId, EntityType, ExternalId
 from crm_core.intents import IntentEvent, IntentState
-from crm_core.store import outbox, outbox_steps, state
+from crm_core.store import outbox, outbox_steps, owners, state
 from crm_core.store.outbox import Intent
 from crm_core.store.session import Session
 from mappings.compiler import Explanation
@@ -271,7 +271,7 @@ def recheck(hub: Hub, connection: str) -> int:
     """
     (name,) = pushing_connections(hub, connection)
     with opened_durably(hub) as session, session.transaction():
-        outbox_steps.recover(session, name, hub.clock(), state.is_dead_here)
+        outbox_steps.recover(session, name, hub.clock(), owners.is_dead_here)
         return outbox_steps.doubt(session, name, hub.clock())
 
 

@@ -20,8 +20,8 @@ from datetime import datetime
 
 from crm_core.errors import MassChangeHeld
 from crm_core.ids import CrmId, EntityType, ExternalId
+from crm_core.store import leases, state
 from crm_core.store import page as page_store
-from crm_core.store import state
 from crm_core.store.contents import note_contents
 from crm_core.store.drifts import NewDrift, close_repaired, close_unseen, note_drifts
 from crm_core.store.orphans import count_entities_of
@@ -259,7 +259,7 @@ class Reconciler:
         tally.kinds.update(drift.kind for one in compared.differing for drift in one.drifts)
         stream.report.drift = tally.as_data()
         stream.report.decisions[Decision.UNCHANGED] += compared.agreeing
-        is_due = self._renewed_at is None or puller.clock() - self._renewed_at > state.LEASE_DURATION / 8
+        is_due = self._renewed_at is None or puller.clock() - self._renewed_at > leases.LEASE_DURATION / 8
         if not compared.agreed and not compared.differing and not is_due:
             return  # nothing to keep
         found = [

@@ -13,9 +13,9 @@ from crm_core.clock import Clock
 from crm_core.errors import RowTaken
 from crm_core.ids import CrmId, EntityType, ExternalId
 from crm_core.model.schema import schema_of
+from crm_core.store import leases, state
 from crm_core.store import letters as letter_store
 from crm_core.store import page as page_store
-from crm_core.store import state
 from crm_core.store.page import Binding, EntityWriter
 from crm_core.store.session import Session
 from mappings.compiler import CompiledMapping
@@ -70,7 +70,7 @@ class StreamRun:
     mapper: PageMapper
     writer: EntityWriter
     ids: IdBlocks
-    lease: state.Lease | None
+    lease: leases.Lease | None
     run: RunReport
     report: EntityReport
     listener: Listener

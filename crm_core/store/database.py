@@ -13,7 +13,7 @@ from crm_core.store.session import Session
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-HEAD = "0008"
+HEAD = "0009"
 """The newest schema version; a test holds it against the migration scripts."""
 
 _UPGRADE_LOCK = 7_306_916_068_917_078_881

@@ -16,7 +16,7 @@ from typing import Any
 
 from crm_core.errors import LeaseUnavailable, RowMissing, RowTaken
 from crm_core.model.schema import Kind
-from crm_core.store import state
+from crm_core.store import owners
 from crm_core.store.page import get_moment, stamp, unstamp
 from crm_core.store.session import Row, Session
 from crm_core.store.state import document
@@ -238,7 +238,7 @@ def take_up(session: Session, job: str, moment: datetime) -> Held | None:
         rows = session.all(
             "UPDATE job_states SET state = 'running', token = token + 1, owner = ?, leased_until = ?, started_at = ?"
             " WHERE job = ? AND state = 'handed_over' RETURNING token, connection, failures",
-            (state.owner_of_this_process(), stamp(session, moment + LEASE), stamp(session, moment), job),
+            (owners.owner_of_this_process(), stamp(session, moment + LEASE), stamp(session, moment), job),
         )
         if not rows:
             return None

@@ -15,7 +15,7 @@ from typing import Any
 from crm_core.errors import OutcomeUnknown, StoreFault
 from crm_core.ids import ConnectionName, CrmId, EntityType, ExternalId
 from crm_core.intents import MOVING_STATES, IntentEvent, IntentState, state_after
-from crm_core.store.outbox import SELECT, SUPERSEDED, Intent, intent_of, new_token, note_events
+from crm_core.store.outbox import COLUMNS, SELECT, SUPERSEDED, Intent, intent_of, new_token, note_events
 from crm_core.store.page import stamp, unstamp
 from crm_core.store.session import Session
 
@@ -122,15 +122,12 @@ def _lease(
     after = state if event is None else state_after(state, event)
     token = new_token()
     condition, keys = session.where_in("id", ids)
-    session.run(
+    rows = session.all(
         "UPDATE outbox SET state = ?, lease_token = ?, lease_owner = ?, leased_until = ?, changed_at = ?"
-        f" WHERE state = ? AND {condition}",
+        f" WHERE state = ? AND {condition} RETURNING {', '.join(COLUMNS)}",
         (after.value, token, owner, stamp(session, until), stamp(session, moment), state.value, keys),
     )
-    rows = session.all(
-        f"SELECT {SELECT} FROM outbox o WHERE o.lease_token = ? AND o.state = ? ORDER BY o.id", (token, after.value)
-    )
-    return [intent_of(session, row) for row in rows]
+    return sorted((intent_of(session, row) for row in rows), key=lambda intent: intent.id)
 
 
 def _replace_rejected(session: Session, claimed: Sequence[Intent], moment: datetime) -> None:

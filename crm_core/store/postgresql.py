@@ -16,6 +16,7 @@ from psycopg.types.json import set_json_loads
 from crm_core.errors import RowTaken, StoreFault
 from crm_core.model.schema import Kind
 from crm_core.store.layout import EntityTable
+from crm_core.store.owners import owner_of_this_process
 from crm_core.store.session import Row
 
 LOCK_SECONDS = 30
@@ -64,7 +65,7 @@ class PostgresSession:
         self.is_rehearsal, self._is_durable, self._lock_seconds = is_rehearsal, is_durable, lock_seconds
         try:
             self._connection = psycopg.connect(
-                make_conninfo(url, application_name="counterfoil", **watchful(url)), autocommit=True
+                make_conninfo(url, application_name=_name_of(owner_of_this_process()), **watchful(url)), autocommit=True
             )
             self._connection.execute(f"SET lock_timeout = '{round(lock_seconds * 1000)}ms'")
             if is_rehearsal:
@@ -176,10 +177,24 @@ class PostgresSession:
     def decode(self, kind: Kind) -> Callable[[Any], Any] | None:
         return _DECODERS.get(kind)
 
+    def end_silent(self, owner: str, silent_seconds: float) -> None:
+        # In the middle of a COPY PostgreSQL waits for ever: its clock for idle transactions does not run there.
+        self.all(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = ?"
+            " AND datname = current_database() AND usename = current_user"
+            " AND xact_start < clock_timestamp() - make_interval(secs => ?)",
+            (_name_of(owner), silent_seconds),
+        )
+
     def close(self) -> None:
         if not self._connection.closed and self.is_rehearsal:
             self._connection.execute("ROLLBACK")
         self._connection.close()
+
+
+def _name_of(owner: str) -> str:
+    """What a process calls its sessions: PostgreSQL keeps 63 bytes of ASCII; the end tells one process from another."""
+    return f"counterfoil {owner.encode('ascii', 'replace').decode()[-51:]}"
 
 
 def csv_of(rows: Sequence[Sequence[Any]]) -> str:

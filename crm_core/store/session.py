@@ -78,6 +78,12 @@ class Session(Protocol):
     def decode(self, kind: Kind) -> Callable[[Any], Any] | None:
         """How a value of this kind comes back from the driver; None = as it is."""
 
+    def end_silent(self, owner: str, silent_seconds: float) -> None:
+        """End another process's transactions that have been open for so long, so that their rows are free again.
+
+        Does nothing on SQLite, where only the end of that process frees the file.
+        """
+
     def close(self) -> None: ...
 
 

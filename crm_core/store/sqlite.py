@@ -184,6 +184,9 @@ class SqliteSession:
     def decode(self, kind: Kind) -> Callable[[Any], Any] | None:
         return _DECODERS.get(kind)
 
+    def end_silent(self, owner: str, silent_seconds: float) -> None:
+        pass
+
     def close(self) -> None:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")

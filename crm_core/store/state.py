@@ -1,21 +1,18 @@
-"""What the engine keeps about itself: ids, streams, checkpoints, runs, leases."""
+"""What the engine keeps about itself: ids, streams, checkpoints, runs."""
 
 from __future__ import annotations
 
-import os
-import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from itertools import count
+from datetime import datetime
 from typing import Any
 
 import msgspec
 import zstandard
 
-from crm_core.errors import LeaseUnavailable
 from crm_core.ids import ConnectionName, EntityType
 from crm_core.model.schema import Kind
+from crm_core.store.owners import is_dead_here, owner_of_this_process
 from crm_core.store.page import get_moment, stamp, unstamp
 from crm_core.store.session import Row, Session
 
@@ -26,14 +23,6 @@ RECONCILE_KINDS = ("reconcile", REPAIR_KIND)
 """The kinds of run that compare both sides; a repair also does something about what differs."""
 PUSH_KIND = "push"
 """The kind of run that writes to it; any number of them may run at once, and beside a pull."""
-
-LEASE_DURATION = timedelta(seconds=20)
-"""How long the world waits for a process that is silent. One that is alive renews its lease every few seconds, whatever
-a page takes (`sync_jobs/leases.py`), so that this is longer than a machine is ever busy with something else.
-"""
-
-_held: set[tuple[str, int]] = set()
-"""The leases (name, token) that this process has not given back; its threads may run different jobs."""
 
 
 def allocate_ids(session: Session, name: str, count: int) -> int:
@@ -324,106 +313,3 @@ def document(session: Session, value: dict[str, Any]) -> Any:
     """A JSON object as the driver takes it."""
     encode = session.encode(Kind.DOCUMENT)
     return encode(value) if encode else value
-
-
-# -- leases -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class Lease:
-    """The right to use a connection. The token grows with every owner, so that one who lost it is told."""
-
-    name: str
-    token: int
-
-    def renew(self, session: Session, moment: datetime) -> None:
-        """Part of each page's transaction. Raises LeaseUnavailable when somebody else has taken over."""
-        touched = session.run(
-            "UPDATE leases SET expires_at = ? WHERE name = ? AND token = ? AND owner = ?",
-            (stamp(session, moment + LEASE_DURATION), self.name, self.token, owner_of_this_process()),
-        )
-        if touched != 1:
-            raise LeaseUnavailable(
-                f"connection {self.name!r}: another process has taken over; this page was not stored"
-            )
-
-    def renewed_at(self, clock: Callable[[], datetime]) -> Callable[[Session], None]:
-        """A function that renews it as of now."""
-        return lambda session: self.renew(session, clock())
-
-    def release(self, session: Session, moment: datetime) -> None:
-        """Let the next one in at once, whatever our clock does until then, and even when the database fails now."""
-        _held.discard((self.name, self.token))
-        with session.transaction():
-            session.run(
-                "UPDATE leases SET owner = '', expires_at = ? WHERE name = ? AND token = ?",
-                (stamp(session, moment), self.name, self.token),
-            )
-
-
-def take_lease(session: Session, name: str, moment: datetime) -> Lease:
-    """Become the one that uses this connection. Raises LeaseUnavailable naming the process that does.
-
-    name: the connection's. Its jobs share bindings, checkpoints and letters, so that only one of them runs at a time.
-
-    A lease whose process is dead on this machine is taken over at once; elsewhere when it expires.
-    """
-    me = owner_of_this_process()
-    with session.transaction():
-        session.run(
-            "INSERT INTO leases (name, token, owner, expires_at) VALUES (?, 0, ?, ?) ON CONFLICT (name) DO NOTHING",
-            (name, me, stamp(session, moment - timedelta(seconds=1))),
-        )
-        # PostgreSQL takes the row lock here; SQLite's transaction has the whole file already
-        session.run("UPDATE leases SET token = token WHERE name = ?", (name,))
-        token, owner, expires_at = session.all("SELECT token, owner, expires_at FROM leases WHERE name = ?", (name,))[0]
-        expires = unstamp(session, expires_at)
-        is_given_up = not owner or is_dead_here(owner) or (owner == me and (name, token) not in _held)
-        if expires is not None and expires > moment and not is_given_up:
-            raise LeaseUnavailable(
-                f"connection {name!r} is in use by {owner.rpartition(':')[0]}; its lease ends {expires:%H:%M:%S} UTC"
-                " unless it is renewed"
-            )
-        # a PostgreSQL that crashed may have forgotten who took it last; two of this process must not have one token
-        new = next(number for number in count(token + 1) if (name, number) not in _held)
-        session.run(
-            "UPDATE leases SET token = ?, owner = ?, expires_at = ? WHERE name = ?",
-            (new, me, stamp(session, moment + LEASE_DURATION), name),
-        )
-    _held.add((name, new))
-    return Lease(name, new)
-
-
-def is_leased(session: Session, name: str, moment: datetime) -> bool:
-    """Whether a process that may well be alive has this lease."""
-    rows = session.all("SELECT owner, expires_at FROM leases WHERE name = ?", (name,))
-    return any(owner and not is_dead_here(owner) and get_moment(session, expires) > moment for owner, expires in rows)
-
-
-def owner_of_this_process() -> str:
-    """`host:pid:start`, so that a later process with the same pid is told from this one."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"
-
-
-def is_dead_here(owner: str) -> bool:
-    """Whether the owner was a process of this machine that is no more. False when that cannot be known."""
-    host, _, rest = owner.partition(":")
-    pid, _, started = rest.partition(":")
-    if host != socket.gethostname() or not pid.isdigit():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return started != _started(int(pid))
-
-
-def _started(pid: int) -> str:
-    """When a process started, in the kernel's ticks; empty where there is no /proc."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-            return file.read().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from crm_core.store.database import Database
+from crm_core.store.owners import is_dead_here
 from crm_core.store.page import get_moment, stamp, unstamp
 from crm_core.store.session import Session
-from crm_core.store.state import PUSH_KIND, Run, is_dead_here, last_runs, list_good_runs
+from crm_core.store.state import PUSH_KIND, Run, last_runs, list_good_runs
 
 _ENDED = "('confirmed', 'cancelled')"
 

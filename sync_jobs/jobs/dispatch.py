@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 from crm_core.errors import NewerSchema, StoreFault
-from crm_core.store import job_steps, state
+from crm_core.store import job_steps, owners
 from crm_core.store import jobs as store
 from crm_core.store.jobs import JobState
 from crm_core.store.session import Session
@@ -111,7 +111,7 @@ class Dispatcher:
                 self._reckoned = hub
             self._want(session, hub.settings, now)
             with session.transaction():
-                for job in job_steps.take_back(session, now, state.is_dead_here):
+                for job in job_steps.take_back(session, now, owners.is_dead_here):
                     log.warning("job %s: its worker is gone; it goes on at its checkpoint", job)
                 again = job_steps.overdue_hand_overs(session, now)
             return [*again, *hand_over_waiting(session, hub.settings, now)]

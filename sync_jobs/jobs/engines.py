@@ -13,8 +13,8 @@ from contextlib import suppress
 from typing import Protocol
 
 from crm_core.errors import LeaseUnavailable, StoreFault
-from crm_core.store import state
-from crm_core.store.state import Lease
+from crm_core.store import leases
+from crm_core.store.leases import Lease
 from sync_jobs.jobs.dispatch import Dispatcher, Give, keep_rounds
 from sync_jobs.jobs.house import House
 from sync_jobs.jobs.perform import perform
@@ -90,7 +90,7 @@ def run_embedded(house: House, stop: threading.Event, *, jobs_at_once: int = 4) 
     """
     with house.sessions.one() as session:
         try:
-            lease = state.take_lease(session, EMBEDDED, house.clock())
+            lease = leases.take_lease(session, EMBEDDED, house.clock())
         except LeaseUnavailable as refused:
             raise LeaseUnavailable(
                 f"another `{EMBEDDED}` works on this database; one does all of it ({refused})"

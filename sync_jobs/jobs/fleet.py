@@ -23,7 +23,7 @@ from procrastinate.jobs import Status
 from psycopg.conninfo import make_conninfo
 
 from crm_core.errors import ConfigurationFault, LeaseUnavailable, NewerSchema, StoreFault
-from crm_core.store import state
+from crm_core.store import leases
 from crm_core.store.postgresql import watchful
 from sync_jobs.jobs.engines import SCHEDULER, SESSION_OPTIONS, give_up, make_rounds, perform_quietly
 from sync_jobs.jobs.house import House
@@ -115,7 +115,7 @@ def run_scheduler(house: House, stop: threading.Event) -> None:
             try:
                 with house.sessions.one() as session:
                     house.check(session)
-                    lease = state.take_lease(session, SCHEDULER, house.clock())
+                    lease = leases.take_lease(session, SCHEDULER, house.clock())
                 try:
                     with kept(house.database, SCHEDULER, lease.renewed_at(house.clock)):
                         make_rounds(house, mailbox, stop)

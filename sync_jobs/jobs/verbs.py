@@ -9,7 +9,7 @@ from typing import Any
 
 from crm_core.errors import ConfigurationFault, StepRefused
 from crm_core.store import jobs as store
-from crm_core.store import state
+from crm_core.store import leases
 from crm_core.store.jobs import ConnectionState, JobState
 from sync_jobs.bootstrap import Hub
 from sync_jobs.jobs.definitions import JobSettings, job_settings
@@ -106,7 +106,7 @@ def run_job(hub: Hub, name: str) -> bool:
             is_news = store.want(session, name, now)
         if not is_news:
             raise StepRefused(f"job {name!r} is {found.state.replace('_', ' ') if found else 'waiting'} already")
-        return state.is_leased(session, EMBEDDED, now) or state.is_leased(session, SCHEDULER, now)
+        return leases.is_leased(session, EMBEDDED, now) or leases.is_leased(session, SCHEDULER, now)
 
 
 def notes_of(job: JobSettings, hub: Hub) -> list[str]:

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import event
 
 from crm_core.errors import StoreFault
-from crm_core.store import postgresql, sqlite, state
+from crm_core.store import leases, postgresql, sqlite
 from crm_core.store.database import HEAD, Database
 from simulators.exchange import Request, Response
 from tests.bad_input.books import PRODUCT, Books
@@ -198,9 +198,9 @@ def test_two_first_starts_at_once_make_one_schema(tmp_path: Path) -> None:
 def test_a_lease_that_was_given_back_is_free_whatever_the_clock_does(bench: Workbench, clock: TestClock) -> None:
     """Our own clock is set back (summer time by hand, a time server): the job would not run for that long."""
     with bench.session() as session:
-        state.take_lease(session, "job", clock()).release(session, clock())
+        leases.take_lease(session, "job", clock()).release(session, clock())
         clock.advance(hours=-1)
-        state.take_lease(session, "job", clock()).release(session, clock())
+        leases.take_lease(session, "job", clock()).release(session, clock())
 
 
 def test_a_pull_survives_our_own_clock_going_back(bench: Workbench, clock: TestClock) -> None:

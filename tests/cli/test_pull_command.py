@@ -9,7 +9,7 @@ import pytest
 
 from connectors.ports import Replication
 from crm_core.errors import RequestTimeout
-from crm_core.store import state
+from crm_core.store import leases
 from crm_core.store.database import Database
 from tests.cli.office import ACCOUNT, PRODUCT, Desk
 
@@ -193,7 +193,7 @@ def test_two_pulls_of_the_same_job_end_the_second_with_5(desk: Desk) -> None:
     desk.run("pull")
     session = Database(f"sqlite:///{desk.folder / 'counterfoil.sqlite'}").open()
     try:
-        lease = state.take_lease(session, "erp", datetime.now(UTC))
+        lease = leases.take_lease(session, "erp", datetime.now(UTC))
         assert "connection 'erp' is in use by" in desk.run("pull", expect=5).stderr
         lease.release(session, datetime.now(UTC))
     finally:

@@ -169,7 +169,7 @@ def test_a_letter_is_discarded_once(troubled: Api) -> None:
 
 def test_a_replay_beside_a_pull_is_told_to_come_back(troubled: Api) -> None:
     """Two runs of a connection would write over each other."""
-    from crm_core.store.state import take_lease
+    from crm_core.store.leases import take_lease
 
     with opened(troubled.hub) as session:
         lease = take_lease(session, "erp", troubled.hub.clock())

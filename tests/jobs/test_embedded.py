@@ -10,7 +10,7 @@ import pytest
 from bench.fleet_rig import Rig
 from crm_core.errors import LeaseUnavailable
 from crm_core.ids import EntityType
-from crm_core.store import state
+from crm_core.store import leases
 from simulators.faults import Fault, FaultKind, always
 from sync_jobs import operations
 from sync_jobs.jobs import verbs
@@ -84,7 +84,7 @@ def test_a_second_process_on_one_file_refuses_and_follows_when_the_first_is_gone
 
     def is_at_work() -> bool:
         with rig.session() as session:
-            return state.is_leased(session, EMBEDDED, rig.house().clock())
+            return leases.is_leased(session, EMBEDDED, rig.house().clock())
 
     rig.until(is_at_work)
     second = rig.start("run")

@@ -8,7 +8,9 @@ import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
+from datetime import timedelta
+from unittest.mock import patch
 
 import pytest
 from sqlalchemy.engine import make_url
@@ -17,8 +19,8 @@ from bench.fleet_rig import Rig
 from bench.postgres import Server
 from crm_core.access import Scope, new_key
 from crm_core.clock import system_clock
-from crm_core.errors import StoreFault
-from crm_core.store import state
+from crm_core.errors import LeaseUnavailable, StoreFault
+from crm_core.store import leases, postgresql
 from crm_core.store.access import add_key
 from crm_core.store.call_budgets import SharedBudget
 from crm_core.store.database import Database
@@ -73,6 +75,50 @@ def test_who_falls_silent_in_a_transaction_keeps_its_rows_from_nobody_for_long(
             silent.run(statement, ("three", 1))
     with closing(database.open()) as session:
         assert session.all("SELECT count(*) FROM id_blocks WHERE name IN ('one', 'two', 'three')") == [(0,)]
+
+
+@on_postgres
+def test_who_falls_silent_in_the_middle_of_a_copy_keeps_its_lease_and_its_rows_from_nobody(
+    database: Database, postgres_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL waits for the rest of it for ever: a worker that is stopped there would stop all others as long."""
+    now = system_clock()
+
+    def opened_by(owner: str) -> PostgresSession:
+        with monkeypatch.context() as there:
+            there.setattr(postgresql, "owner_of_this_process", lambda: owner)
+            session = database.open(patience_seconds=5)
+        assert isinstance(session, PostgresSession)
+        return session
+
+    def of(owner: str) -> AbstractContextManager[None]:
+        return patch.object(leases, "owner_of_this_process", lambda: owner)
+
+    stopped, alive = "elsewhere.example.com:17:4711", "elsewhere.example.com:18:4712"
+    with (
+        closing(opened_by(alive)) as living,
+        closing(opened_by(stopped)) as silent,
+        closing(database.open(patience_seconds=5)) as session,
+    ):
+        process, other = process_of(silent), process_of(living)
+        with of(stopped):
+            lease = leases.take_lease(silent, "erp", now)
+        copying = silent._connection.cursor().copy("COPY id_blocks (name, next_id) FROM STDIN (FORMAT csv)")
+        with living.transaction(), pytest.raises(StoreFault, match="administrator"), silent.transaction():
+            living.all("SELECT 1")
+            with of(stopped):
+                lease.renew(silent, now)
+            with copying as copy:
+                copy.write("one,1\n")
+                with pytest.raises(LeaseUnavailable):
+                    leases.take_lease(session, "erp", now)  # not yet: it may only be slow
+                with patch.object(leases, "LEASE_DURATION", timedelta(0)):
+                    taken = leases.take_lease(session, "erp", now + timedelta(seconds=21))
+                session.run("INSERT INTO id_blocks (name, next_id) VALUES ('one', 1)")
+        assert taken.token > lease.token
+        assert not is_there(postgres_server, process)
+        assert is_there(postgres_server, other), "of another process, which has done nothing wrong"
+        taken.release(session, now)
 
 
 @on_postgres
@@ -176,7 +222,7 @@ def test_one_process_goes_on_when_its_database_comes_back_and_leaves_it_in_order
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 0, rig.told()
     with rig.session() as session:
-        assert not state.is_leased(session, EMBEDDED, system_clock())
+        assert not leases.is_leased(session, EMBEDDED, system_clock())
         assert session.all("SELECT owner FROM leases WHERE name = ?", (EMBEDDED,)) == [("",)]
 
 

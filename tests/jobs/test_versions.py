@@ -15,7 +15,7 @@ from crm_core.errors import LeaseUnavailable, NewerSchema
 from crm_core.ids import EntityType
 from crm_core.store import database as database_module
 from crm_core.store import jobs as store
-from crm_core.store import state
+from crm_core.store import leases
 from crm_core.store.database import HEAD, Database
 from sync_jobs.jobs.dispatch import Dispatcher
 from sync_jobs.jobs.house import House
@@ -75,6 +75,16 @@ def test_one_process_whose_database_a_newer_release_has_taken_over_ends_and_says
     assert_goes_on_with(sqlite_rig, "run")
 
 
+def test_answers_over_http_end_when_a_newer_release_has_taken_the_database_over(sqlite_rig: Rig) -> None:
+    """An order that the older release takes would stand in tables that only the newer one knows."""
+    sqlite_rig.write(GOODS + "[http]\nport = 0\n")
+    process = sqlite_rig.start("serve")
+    sqlite_rig.until(lambda: "listening on" in sqlite_rig.told())
+    set_schema(sqlite_rig, "9999")
+    assert process.wait(20) == NewerSchema.exit_code, sqlite_rig.told()
+    assert TOLD in sqlite_rig.told()
+
+
 def test_an_upgrade_takes_the_leases_from_whoever_is_still_at_work(database: Database, clock: TestClock) -> None:
     """Not one page of the older release may get into the newer tables."""
     config = Config()
@@ -83,12 +93,12 @@ def test_an_upgrade_takes_the_leases_from_whoever_is_still_at_work(database: Dat
         config.attributes["connection"] = connection
         command.downgrade(config, "-1")
     session = database.open()
-    lease = state.take_lease(session, "erp", clock())
+    lease = leases.take_lease(session, "erp", clock())
     database.upgrade()
     assert database.version() == HEAD
     with pytest.raises(LeaseUnavailable, match="another process has taken over"), session.transaction():
         lease.renew(session, clock())
-    state.take_lease(session, "erp", clock()).release(session, clock())
+    leases.take_lease(session, "erp", clock()).release(session, clock())
     session.close()
 
 
@@ -171,11 +181,11 @@ def test_a_lease_that_the_database_forgot_is_not_shared_with_whoever_takes_it_ne
 ) -> None:
     """Two pulls of a connection at once would undo each other's pages."""
     session = database.open()
-    state.take_lease(session, "erp", clock()).release(session, clock())
-    first = state.take_lease(session, "erp", clock())
+    leases.take_lease(session, "erp", clock()).release(session, clock())
+    first = leases.take_lease(session, "erp", clock())
     with session.transaction():  # what the crash brought back
         session.run("UPDATE leases SET token = token - 1, owner = ''")
-    second = state.take_lease(session, "erp", clock())
+    second = leases.take_lease(session, "erp", clock())
     with pytest.raises(LeaseUnavailable), session.transaction():
         first.renew(session, clock())
     with session.transaction():

@@ -11,8 +11,8 @@ from connectors.ports import Replication, Shape, StreamSpec
 from crm_core.clock import Clock
 from crm_core.ids import ConnectionName, EntityType
 from crm_core.model.schema import schema_of
+from crm_core.store import leases, state
 from crm_core.store import letters as letter_store
-from crm_core.store import state
 from crm_core.store.database import Database
 from crm_core.store.drifts import Drift, list_drifts
 from crm_core.store.layout import table_of
@@ -173,7 +173,7 @@ class Workbench:
     ) -> Iterator[Puller]:
         opened = session or self.database.open()
         try:
-            lease = state.take_lease(opened, self.connection, self.clock())
+            lease = leases.take_lease(opened, self.connection, self.clock())
             run_id = state.start_run(opened, "job", self.connection, "pull", self.clock())
             yield Puller(
                 opened,

@@ -11,8 +11,8 @@ import pytest
 from connectors import registry
 from crm_core.errors import ConfigurationFault, LeaseUnavailable, MassChangeHeld, ServiceUnavailable
 from crm_core.ids import EntityType
+from crm_core.store import leases, state
 from crm_core.store import letters as letter_store
-from crm_core.store import state
 from sync_jobs import operations
 from sync_jobs.bootstrap import Hub, open_hub
 from sync_jobs.decisions import Decision
@@ -83,7 +83,7 @@ def test_two_jobs_of_one_connection_do_not_run_at_once(desk: Desk, hub: Hub) -> 
 def test_a_replay_of_letters_keeps_off_a_connection_that_is_in_use(desk: Desk, hub: Hub) -> None:
     letter = add_letter(desk, hub)
     with operations.opened(hub) as session:
-        lease = state.take_lease(session, "erp", datetime.now(UTC))
+        lease = leases.take_lease(session, "erp", datetime.now(UTC))
         with pytest.raises(LeaseUnavailable, match="connection 'erp' is in use"):
             operations.replay_dead_letters(hub, [letter])
         lease.release(session, datetime.now(UTC))

@@ -18,7 +18,7 @@ from connectors.ports import Replication
 from connectors.watermark import Granularity
 from crm_core.errors import ErrorBudgetExceeded, LeaseUnavailable, MassChangeHeld, ServiceUnavailable
 from crm_core.ids import EntityType, ExternalId
-from crm_core.store import state
+from crm_core.store import leases, state
 from crm_core.store.letters import edit_letter, get_letter
 from sync_jobs.decisions import Decision, PullPolicy
 from sync_jobs.deletions import circles
@@ -475,7 +475,7 @@ def test_a_process_that_lost_its_lease_stores_nothing_more(bench: Workbench, clo
     with bench.puller() as slow:
         clock.advance(minutes=10)
         with bench.session() as other:
-            state.take_lease(other, bench.connection, clock())
+            leases.take_lease(other, bench.connection, clock())
         with pytest.raises(LeaseUnavailable, match="another process has taken over"):
             slow.pull(PRODUCT)
     assert bench.count("products") == bench.count("bindings") == 0
