@@ -20,7 +20,8 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # as cli.py does, 
 
 from connectors.config import ConnectionConfig
 from connectors.envelopes import Page, SourceRecord
-from connectors.ports import Replication, Shape, StreamSpec
+from connectors.ports import Replication, StreamSpec
+from connectors.shapes import Shape
 from connectors.transport.http import HttpClient
 from connectors.transport.json_pages import page_reader
 from connectors.watermark import watermark_of

@@ -23,7 +23,8 @@ from bench.differences import GROUPS, plant_here
 from bench.hub import SHAPE, StaticItems
 from connectors.config import ConnectionConfig
 from connectors.envelopes import Page, SourceRecord
-from connectors.ports import Replication, Shape, StreamSpec
+from connectors.ports import Replication, StreamSpec
+from connectors.shapes import Shape
 from connectors.transport.http import HttpClient
 from crm_core.clock import system_clock
 from crm_core.ids import ConnectionName, EntityType, ExternalId

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -12,15 +12,9 @@ from typing import ClassVar, Literal, Protocol, Self
 
 from connectors.config import ConnectionConfig
 from connectors.envelopes import Page, SourceRecord
+from connectors.shapes import Shape
 from connectors.sinks import Sink, SinkSpec
 from crm_core.ids import EntityType, ExternalId
-
-Shape = Mapping[str, "str | Shape | Sequence[Shape]"]
-"""The known fields of a record: name -> type word, an object's shape, or a list with the shape of its items.
-
-Type words: text, integer, number, boolean, instant, date, any; a sink's text may carry its bound, `text(35)`. Mapping
-documents are checked against it.
-"""
 
 
 class Replication(StrEnum):

@@ -13,13 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
+from connectors.shapes import Shape
 from crm_core.errors import ConnectorError
 from crm_core.ids import ClientReference, ExternalId, IdempotencyKey
-
-if TYPE_CHECKING:
-    from connectors.ports import Shape
 
 
 class Action(StrEnum):

@@ -1,1 +1,1 @@
-"""The HTTP face for sales and integrators (arrives with live look-ups)."""
+"""The HTTP face for sales and integrators."""

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from connectors.ports import Shape
+from connectors.shapes import Shape
 from crm_core.errors import ConfigurationFault, InvalidValue, MappingDocumentFault, MappingFault, did_you_mean
 from crm_core.ids import EntityType
 from crm_core.model.schema import Kind, PartSpec

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from connectors.ports import Shape
+from connectors.shapes import Shape
 from connectors.sinks import SinkSpec
 from crm_core.errors import (
     InvalidValue,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from connectors.ports import Shape
+from connectors.shapes import Shape
 from connectors.sinks import SinkSpec
 from crm_core.errors import MappingDocumentFault, did_you_mean
 from crm_core.ids import CrmId, EntityType

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from connectors.ports import Shape
+from connectors.shapes import Shape
 from crm_core.errors import did_you_mean
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from connectors.ports import Shape
+from connectors.shapes import Shape
 from crm_core.errors import MappingDocumentFault, did_you_mean
 from crm_core.ids import EntityType
 from crm_core.model.schema import FieldSpec, Kind, PartSpec, schema_of

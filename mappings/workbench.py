@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from connectors.ports import Shape
+from connectors.shapes import Shape
 from connectors.sinks import SinkSpec
 from crm_core.errors import MappingFault, UnresolvedReference, did_you_mean
 from crm_core.ids import CrmId, EntityType

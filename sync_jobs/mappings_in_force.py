@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from connectors.ports import Shape
 from connectors.registry import get_connector
+from connectors.shapes import Shape
 from crm_core.errors import ConfigurationFault, did_you_mean
 from crm_core.ids import EntityType
 from mappings.compiler import CompiledMapping, compile_mapping

@@ -28,7 +28,7 @@ from crm_core.clock import ensure_aware
 from crm_core.errors import ProtocolViolation
 
 if TYPE_CHECKING:
-    from connectors.ports import Shape
+    from connectors.shapes import Shape
 
 QUERY_SAFE = "$,:()'=;*/"
 """Characters of a query option that stay as they are, so that logs stay readable."""

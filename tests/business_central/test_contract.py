@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from connectors.erp.business_central import customer_sink, order_lines, order_sink, records
-from connectors.ports import Shape
+from connectors.shapes import Shape
 
 CONTRACT = Path(__file__).resolve().parents[3] / "shared" / "contracts" / "business-central" / "BCOAS1.0.yaml"
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from connectors.erp.business_central import records
 from connectors.erp.business_central.connector import BusinessCentral
 from connectors.erp.business_central.streams import Additions
-from connectors.ports import Shape
+from connectors.shapes import Shape
 from connectors.transport.json_pages import page_reader
 from crm_core.ids import EntityType
 from simulators.exchange import Request, Response

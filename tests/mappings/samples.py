@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from connectors.ports import Shape
+from connectors.shapes import Shape
 from crm_core.errors import UnresolvedReference
 from crm_core.ids import EntityType
 from mappings.careful import Resolve

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from connectors.ports import Shape
+from connectors.shapes import Shape
 from connectors.sinks import Action, FindingOut, Resolution, SinkSpec
 from crm_core.errors import InvalidValue, MappingDocumentFault, UnmappedCode, UnresolvedReference
 from crm_core.ids import EntityType

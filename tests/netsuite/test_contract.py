@@ -22,7 +22,7 @@ from connectors.erp.netsuite.lookups import Lookups
 from connectors.erp.netsuite.sinks import sink_of
 from connectors.erp.netsuite.statuses import ROWS
 from connectors.erp.netsuite.streams import SOURCES, NetSuiteStream
-from connectors.ports import Shape
+from connectors.shapes import Shape
 from connectors.sinks import Accepted, Action
 from connectors.watermark import watermark_of
 from crm_core.ids import EntityType

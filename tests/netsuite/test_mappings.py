@@ -10,7 +10,7 @@ import yaml
 
 from connectors.erp.netsuite.sinks import SINKS
 from connectors.erp.netsuite.streams import SOURCES
-from connectors.ports import Shape
+from connectors.shapes import Shape
 from crm_core.ids import EntityType
 from mappings.documents import default_document, load_document
 from mappings.workbench import run_examples

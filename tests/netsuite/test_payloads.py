@@ -14,7 +14,7 @@ import pytest
 from connectors.erp.netsuite.lookups import conversion_of
 from connectors.erp.netsuite.records import UnreadableValue, day_of, projected, with_extra_fields
 from connectors.erp.netsuite.streams import SOURCES
-from connectors.ports import Shape
+from connectors.shapes import Shape
 from crm_core.ids import EntityType
 from simulators.clock import ManualClock
 from tests.netsuite.conftest import START, Opened, Simulator

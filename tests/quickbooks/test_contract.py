@@ -15,7 +15,7 @@ import yaml
 
 from connectors.accounting.quickbooks import records
 from connectors.accounting.quickbooks.connector import STREAMS, QuickBooks
-from connectors.ports import Shape
+from connectors.shapes import Shape
 from crm_core.ids import EntityType, ExternalId
 from mappings.documents import DEFAULTS
 from tests.quickbooks.conftest import LISTED, Simulator

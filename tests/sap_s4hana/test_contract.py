@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 import pytest
 
 from connectors.erp.sap_s4hana import document_records, order_bodies, partner_bodies, partner_records, records
-from connectors.ports import Shape
+from connectors.shapes import Shape
 from simulators.sap_s4hana.books import ENTITY_SETS
 from simulators.sap_s4hana.schema import EntitySet
 from simulators.sap_s4hana.values import Kind

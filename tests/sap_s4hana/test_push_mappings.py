@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from connectors.erp.sap_s4hana.connector import SapS4hana
-from connectors.ports import Shape
+from connectors.shapes import Shape
 from crm_core.ids import EntityType
 
 FOLDER = Path(__file__).resolve().parents[2] / "mappings" / "defaults" / "sap_s4hana" / "push"

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from connectors.ports import Replication, Shape, StreamSpec
+from connectors.ports import Replication, StreamSpec
+from connectors.shapes import Shape
 from crm_core.clock import Clock
 from crm_core.ids import ConnectionName, EntityType
 from crm_core.model.schema import schema_of

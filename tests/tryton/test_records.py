@@ -22,7 +22,7 @@ from connectors.erp.tryton.records import (
     with_extra_fields,
     with_ratios,
 )
-from connectors.ports import Shape
+from connectors.shapes import Shape
 from crm_core.errors import ProtocolViolation
 
 

@@ -16,7 +16,7 @@ from connectors.accounting.xero import account_writes, order_writes, records
 from connectors.accounting.xero.client import XeroClient
 from connectors.accounting.xero.connector import STREAMS, Xero
 from connectors.accounting.xero.sinks import AccountSink, OrderSink
-from connectors.ports import Shape
+from connectors.shapes import Shape
 from connectors.sinks import Action
 from crm_core.ids import EntityType
 from simulators.clock import ManualClock

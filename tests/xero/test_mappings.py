@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from connectors.accounting.xero.connector import Xero
-from connectors.ports import Shape
+from connectors.shapes import Shape
 from crm_core.ids import EntityType
 from crm_core.keys import find_client_reference
 from mappings.documents import DEFAULTS

@@ -8,7 +8,8 @@ from connectors.accounting.quickbooks.queries import EVEN_INACTIVE
 from connectors.accounting.quickbooks.records import Row
 from connectors.accounting.quickbooks.streams import Part, Reading, Source
 from connectors.envelopes import SourceRecord
-from connectors.ports import Replication, Shape
+from connectors.ports import Replication
+from connectors.shapes import Shape
 from connectors.transport.json_pages import encode
 from connectors.watermark import watermark_of
 from crm_core.ids import ExternalId

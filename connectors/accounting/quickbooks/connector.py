@@ -12,7 +12,8 @@ from connectors.accounting.quickbooks.client import QuickBooksClient
 from connectors.accounting.quickbooks.config import QuickBooksConfig
 from connectors.accounting.quickbooks.streams import LOOK_BACK, OneRecordStream, Source, WalkStream
 from connectors.config import ConnectionConfig
-from connectors.ports import Manifest, Replication, Shape, SourceStream, StreamSpec
+from connectors.ports import Manifest, Replication, SourceStream, StreamSpec
+from connectors.shapes import Shape
 from crm_core.errors import ConfigurationFault, did_you_mean
 from crm_core.ids import EntityType
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from connectors.accounting.quickbooks import records
 from connectors.accounting.quickbooks.records import Row
 from connectors.accounting.quickbooks.streams import Part, Reading, Source
-from connectors.ports import Replication, Shape
+from connectors.ports import Replication
+from connectors.shapes import Shape
 
 ESTIMATES = Part("Estimate")
 INVOICES = Part("Invoice")

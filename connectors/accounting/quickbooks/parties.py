@@ -8,7 +8,8 @@ from connectors.accounting.quickbooks import records
 from connectors.accounting.quickbooks.queries import EVEN_INACTIVE
 from connectors.accounting.quickbooks.records import Row
 from connectors.accounting.quickbooks.streams import Part, Reading, Source
-from connectors.ports import Replication, Shape
+from connectors.ports import Replication
+from connectors.shapes import Shape
 
 CUSTOMERS = Part("Customer", (EVEN_INACTIVE,))
 _TAX_NUMBERS = ("GSTIN", "BusinessNumber", "ResaleNum", "PrimaryTaxIdentifier")

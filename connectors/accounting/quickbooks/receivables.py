@@ -19,7 +19,8 @@ from connectors.accounting.quickbooks.parties import CUSTOMERS
 from connectors.accounting.quickbooks.queries import MOST, Place, Walk
 from connectors.accounting.quickbooks.records import Row
 from connectors.accounting.quickbooks.streams import Reading, Source
-from connectors.ports import Replication, Shape
+from connectors.ports import Replication
+from connectors.shapes import Shape
 from connectors.transport.json_pages import decode
 from connectors.watermark import watermark_of
 from crm_core.errors import ProtocolViolation

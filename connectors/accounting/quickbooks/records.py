@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from connectors.ports import Shape
+from connectors.shapes import Shape
 
 Row = Mapping[str, Any]
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from itertools import zip_longest
 from typing import Any
 
-from connectors.ports import Shape
+from connectors.shapes import Shape
 from crm_core.errors import ValidationRejected
 
 _MOST_LINES, _LONGEST_LINE = 4, 500

@@ -13,7 +13,8 @@ from connectors.accounting.xero.config import XeroConfig
 from connectors.accounting.xero.sinks import ACCOUNT_SPEC, ORDER_SPEC, AccountSink, OrderSink
 from connectors.accounting.xero.streams import LOOK_BACK, ListStream, OneRecordStream, Source
 from connectors.config import ConnectionConfig
-from connectors.ports import Manifest, Replication, Shape, SourceStream, StreamSpec
+from connectors.ports import Manifest, Replication, SourceStream, StreamSpec
+from connectors.shapes import Shape
 from connectors.sinks import Sink
 from crm_core.errors import ConfigurationFault, did_you_mean
 from crm_core.ids import EntityType

@@ -8,7 +8,8 @@ from decimal import Decimal
 from connectors.accounting.xero import records
 from connectors.accounting.xero.records import Row
 from connectors.accounting.xero.streams import Part, Reading, Source
-from connectors.ports import Replication, Shape
+from connectors.ports import Replication
+from connectors.shapes import Shape
 from crm_core.ids import ClientReference
 from crm_core.keys import find_client_reference
 

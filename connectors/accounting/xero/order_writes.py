@@ -14,7 +14,7 @@ from typing import Any
 from connectors.accounting.xero import records
 from connectors.accounting.xero.config import XeroConfig
 from connectors.accounting.xero.documents import joined_reference, without_our_reference
-from connectors.ports import Shape
+from connectors.shapes import Shape
 from crm_core.errors import ValidationRejected
 from crm_core.ids import ClientReference
 from crm_core.keys import REFERENCE_LENGTH as OUR_LENGTH

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from connectors.accounting.xero import records
 from connectors.accounting.xero.records import Row
 from connectors.accounting.xero.streams import Make, Part, Reading, Source
-from connectors.ports import Replication, Shape
+from connectors.ports import Replication
+from connectors.shapes import Shape
 from crm_core.keys import find_client_reference
 
 CONTACTS = Part("Contacts", "ContactID", {"includeArchived": "true"})

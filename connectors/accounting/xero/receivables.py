@@ -20,7 +20,8 @@ from connectors.accounting.xero.documents import SALES
 from connectors.accounting.xero.parties import CONTACTS, is_account
 from connectors.accounting.xero.records import Row
 from connectors.accounting.xero.streams import Reading, Source
-from connectors.ports import Replication, Shape
+from connectors.ports import Replication
+from connectors.shapes import Shape
 from connectors.transport.http import Answer
 from connectors.watermark import watermark_of
 from crm_core.errors import ProtocolViolation

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from connectors.ports import Shape
+from connectors.shapes import Shape
 
 Row = Mapping[str, Any]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from connectors.erp.business_central.records import COMPANY_TOTAL, NO_ID
 from connectors.erp.business_central.writes import Row, differing, in_order, told
-from connectors.ports import Shape
+from connectors.shapes import Shape
 from crm_core.errors import ValidationRejected
 
 LINE: Shape = {

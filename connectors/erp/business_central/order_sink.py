@@ -30,7 +30,7 @@ from connectors.erp.business_central.writes import (
     told,
     told_address,
 )
-from connectors.ports import Shape
+from connectors.shapes import Shape
 from connectors.sinks import Accepted, Action, FindingOut, Found, Refused, Resolution, SinkSpec, Write
 from connectors.transport.odata import MOST_IN_A_BATCH, BatchRequest, if_match, literal
 from crm_core.errors import (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from connectors.ports import Shape
+from connectors.shapes import Shape
 
 COMPANY_CURRENCY = "@company_currency"
 PAYMENT_TERMS = "@payment_terms"

@@ -8,7 +8,8 @@ from datetime import timedelta
 
 from connectors.envelopes import SourceRecord
 from connectors.erp.business_central import records
-from connectors.ports import Replication, Shape, StreamSpec
+from connectors.ports import Replication, StreamSpec
+from connectors.shapes import Shape
 from connectors.transport.json_pages import encode
 from crm_core.ids import EntityType, ExternalId
 

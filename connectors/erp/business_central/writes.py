@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from connectors.erp.business_central.records import NO_DATE
-from connectors.ports import Shape
+from connectors.shapes import Shape
 from connectors.sinks import Accepted, Refused, Write
 from connectors.transport.http import Answer
 from connectors.transport.odata import BatchAnswer

@@ -18,7 +18,7 @@ from connectors.erp.netsuite.writing import (
     reference_to,
     refused,
 )
-from connectors.ports import Shape
+from connectors.shapes import Shape
 from connectors.sinks import Write
 from crm_core.errors import did_you_mean
 

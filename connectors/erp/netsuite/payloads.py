@@ -13,7 +13,7 @@ from connectors.erp.netsuite.answers import Row
 from connectors.erp.netsuite.codes import COUNTRIES, LANGUAGES
 from connectors.erp.netsuite.lookups import Currency, Lookups, conversion_of, id_of
 from connectors.erp.netsuite.records import UnreadableValue, projected
-from connectors.ports import Shape
+from connectors.shapes import Shape
 
 Payload = dict[str, Any]
 

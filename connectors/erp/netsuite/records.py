@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, tzinfo
 from typing import Any
 
-from connectors.ports import Shape
+from connectors.shapes import Shape
 
 AS_OF = "@as_of"
 BASE_UNIT = "@base_unit"

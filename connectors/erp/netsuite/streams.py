@@ -17,7 +17,8 @@ from connectors.erp.netsuite.answers import Row
 from connectors.erp.netsuite.client import NetSuiteClient, SearchPage
 from connectors.erp.netsuite.lookups import Lookups
 from connectors.erp.netsuite.windows import Position, stretches
-from connectors.ports import Replication, Shape, StreamSpec
+from connectors.ports import Replication, StreamSpec
+from connectors.shapes import Shape
 from connectors.transport.json_pages import encode
 from connectors.watermark import Granularity, moment_of, reading_begins, watermark_of
 from crm_core.errors import PermissionDenied, ProtocolViolation, RecordNotFound

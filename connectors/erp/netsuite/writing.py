@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from connectors.erp.netsuite.answers import Row
 from connectors.erp.netsuite.client import NetSuiteClient
 from connectors.erp.netsuite.lookups import Lookups
-from connectors.ports import Shape
+from connectors.shapes import Shape
 from connectors.sinks import Write
 from crm_core.errors import ValidationRejected, did_you_mean
 

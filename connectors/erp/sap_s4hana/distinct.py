@@ -8,7 +8,8 @@ from typing import Any
 
 from connectors.envelopes import Page, SourceRecord
 from connectors.erp.sap_s4hana.client import SapClient, both
-from connectors.ports import Replication, Shape, StreamSpec
+from connectors.ports import Replication, StreamSpec
+from connectors.shapes import Shape
 from connectors.transport.json_pages import encode
 from connectors.transport.odata_v2 import literal
 from crm_core.errors import ProtocolViolation, RecordNotFound

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from connectors.erp.sap_s4hana.records import REFERENCE
-from connectors.ports import Shape
+from connectors.shapes import Shape
 
 _ORDER_LINE_READ: Shape = {
     "SalesOrderItem": "text",

@@ -14,7 +14,7 @@ from connectors.erp.sap_s4hana.config import SapS4hanaConfig
 from connectors.erp.sap_s4hana.documents import discount_percent, party_code, price_element, rate_per_unit, unit_price
 from connectors.erp.sap_s4hana.sinks import is_same, on_the_wire, request, wire
 from connectors.erp.sap_s4hana.streams import Row
-from connectors.ports import Shape
+from connectors.shapes import Shape
 from connectors.transport.odata_v2 import keyed
 from connectors.transport.odata_v2_batch import BatchRequest
 from crm_core.errors import ValidationRejected

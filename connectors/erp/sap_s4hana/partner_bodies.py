@@ -23,7 +23,7 @@ from connectors.erp.sap_s4hana.partners import (
 )
 from connectors.erp.sap_s4hana.sinks import is_same, request, wire
 from connectors.erp.sap_s4hana.streams import Row
-from connectors.ports import Shape
+from connectors.shapes import Shape
 from connectors.transport.odata_v2 import keyed
 from connectors.transport.odata_v2_batch import BatchRequest
 from crm_core.errors import ValidationRejected

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from connectors.erp.sap_s4hana.records import AS_OF
-from connectors.ports import Shape
+from connectors.shapes import Shape
 
 _ADDRESS: Shape = {
     "AddressID": "text",

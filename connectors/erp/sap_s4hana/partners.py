@@ -22,7 +22,8 @@ from connectors.erp.sap_s4hana.streams import (
     built_of,
     moment_text,
 )
-from connectors.ports import Replication, Shape
+from connectors.ports import Replication
+from connectors.shapes import Shape
 from connectors.transport.odata_v2 import asked, literal, moment_of, plain
 from connectors.watermark import moment_of as moment_of_watermark
 from connectors.watermark import watermark_of

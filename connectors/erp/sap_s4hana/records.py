@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from connectors.ports import Shape
+from connectors.shapes import Shape
 
 AS_OF = "@as_of"
 REFERENCE = "@reference"

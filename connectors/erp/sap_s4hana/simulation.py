@@ -15,7 +15,7 @@ from typing import Any
 from connectors.abilities import Confirmation, LineAnswer, OrderAnswer, SimulatedLine, SimulatedOrder
 from connectors.erp.sap_s4hana.client import SIMULATION, SapClient
 from connectors.erp.sap_s4hana.sinks import on_the_wire
-from connectors.ports import Shape
+from connectors.shapes import Shape
 from connectors.transport.json_pages import encode
 from connectors.transport.odata_v2 import entity_of, plain
 from crm_core.errors import ProtocolViolation

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from connectors.erp.sap_s4hana.client import SapClient
-from connectors.ports import Shape
+from connectors.shapes import Shape
 from connectors.sinks import Accepted, Refused, Write
 from connectors.transport.json_pages import encode
 from connectors.transport.odata_v2 import entity_of, json_date, version_of

@@ -18,7 +18,8 @@ import msgspec
 from connectors.envelopes import Page, SourceRecord, UnreadableRecord
 from connectors.erp.sap_s4hana.client import ListPage, SapClient, both
 from connectors.erp.sap_s4hana.records import question
-from connectors.ports import Replication, Shape, StreamSpec
+from connectors.ports import Replication, StreamSpec
+from connectors.shapes import Shape
 from connectors.transport.json_pages import encode
 from connectors.transport.odata_v2 import literal, moment_of, plain, version_of
 from connectors.transport.paging import LoopGuard

@@ -20,7 +20,8 @@ from connectors.erp.tryton.streams import (
     page_of,
     record_of,
 )
-from connectors.ports import Replication, Shape
+from connectors.ports import Replication
+from connectors.shapes import Shape
 from connectors.transport.json_pages import encode
 from crm_core.errors import ConfigurationFault, RecordNotFound, ValidationRejected
 from crm_core.ids import ExternalId

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from connectors.erp.tryton.config import TrytonConfig
 from connectors.erp.tryton.records import Row, field_names, in_chunks, plain, shaped
-from connectors.ports import Shape
+from connectors.shapes import Shape
 from connectors.transport.errors import shortened
 from connectors.transport.http import HttpClient
 from connectors.transport.json_rpc import JsonRpc

@@ -15,7 +15,8 @@ from connectors.erp.tryton.records import with_extra_fields
 from connectors.erp.tryton.sale_sink import OrderSink
 from connectors.erp.tryton.sinks import SINKS
 from connectors.erp.tryton.streams import LOOK_BACK
-from connectors.ports import Manifest, Replication, Shape, SourceStream, StreamSpec
+from connectors.ports import Manifest, Replication, SourceStream, StreamSpec
+from connectors.shapes import Shape
 from connectors.sinks import Sink
 from crm_core.clock import Clock, system_clock
 from crm_core.errors import ConfigurationFault, did_you_mean

@@ -13,7 +13,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from connectors.ports import Shape
+from connectors.shapes import Shape
 from crm_core.errors import ProtocolViolation
 
 Row = dict[str, Any]

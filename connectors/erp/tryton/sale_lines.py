@@ -10,7 +10,7 @@ from typing import Any
 from connectors.erp.tryton.client import ALSO_INACTIVE, TrytonClient
 from connectors.erp.tryton.records import Row
 from connectors.erp.tryton.writes import number
-from connectors.ports import Shape
+from connectors.shapes import Shape
 from crm_core.errors import ValidationRejected
 
 

@@ -29,7 +29,7 @@ from connectors.erp.tryton.writes import (
     only_one,
     refused,
 )
-from connectors.ports import Shape
+from connectors.shapes import Shape
 from connectors.sinks import Accepted, Action, FindingOut, Found, Refused, Resolution, SinkSpec, Write
 from crm_core.errors import ConnectorError, RecordNotFound, ValidationRejected
 from crm_core.ids import ExternalId

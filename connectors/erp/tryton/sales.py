@@ -9,7 +9,7 @@ from connectors.erp.tryton.catalogue import COMPANY
 from connectors.erp.tryton.client import TrytonClient
 from connectors.erp.tryton.records import Row, exact
 from connectors.erp.tryton.streams import Table, TableStream, of_company, record_of
-from connectors.ports import Shape
+from connectors.shapes import Shape
 
 NAMED: Shape = {"id": "integer", "name": "text"}
 CURRENCY: Shape = {"id": "integer", "code": "text"}

@@ -23,7 +23,8 @@ from connectors.erp.tryton.streams import (
     page_of,
     record_of,
 )
-from connectors.ports import Replication, Shape
+from connectors.ports import Replication
+from connectors.shapes import Shape
 from crm_core.errors import PermissionDenied, RecordNotFound
 from crm_core.ids import ExternalId
 

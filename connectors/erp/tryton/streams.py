@@ -17,7 +17,8 @@ from typing import Any
 from connectors.envelopes import Page, SourceRecord, UnreadableRecord
 from connectors.erp.tryton.client import ALSO_INACTIVE, Domain, TrytonClient
 from connectors.erp.tryton.records import Row, newest_stamp, tagged
-from connectors.ports import Replication, Shape
+from connectors.ports import Replication
+from connectors.shapes import Shape
 from connectors.transport.json_pages import encode
 from connectors.watermark import Granularity, reading_begins, watermark_of
 from crm_core.errors import ConfigurationFault, ProtocolViolation, RecordNotFound

@@ -14,7 +14,7 @@ from typing import Any
 
 from connectors.erp.tryton.client import TrytonClient
 from connectors.erp.tryton.records import Row, tagged
-from connectors.ports import Shape
+from connectors.shapes import Shape
 from connectors.sinks import Accepted, Found, Refused, Write
 from crm_core.errors import (
     ConnectorError,

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
-from connectors.ports import Shape
+from connectors.shapes import Shape
 from connectors.sinks import Accepted, Action, FindingOut, Found, Refused, Resolution, SinkSpec, Write
 from crm_core.errors import ConnectorError, DuplicateRecord, ProtocolViolation, RecordNotFound
 from crm_core.ids import EntityType, ExternalId

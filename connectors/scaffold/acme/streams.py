@@ -10,7 +10,8 @@ from urllib.parse import quote
 import msgspec
 
 from connectors.envelopes import Page, SourceRecord
-from connectors.ports import Replication, Shape, StreamSpec
+from connectors.ports import Replication, StreamSpec
+from connectors.shapes import Shape
 from connectors.transport.json_pages import page_reader
 from connectors.transport.paging import LoopGuard
 from connectors.watermark import Granularity, moment_of, reading_begins, watermark_of
