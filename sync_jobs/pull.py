@@ -241,12 +241,12 @@ class Puller:
         stream.store(work, asked_at=asked_at)
         return work
 
-    def look_again(self, entity: EntityType) -> None:
-        """Forget what other processes may have changed since the last records were taken."""
+    def look_again(self, entity: EntityType, external_ids: Sequence[str]) -> None:
+        """Forget what other processes may have changed since the last records were taken; these are taken next."""
         self._references = References(self.session, self.connection)
         stream = self.stream_of(entity)
         stream.mapper.references = self._references
-        stream.set_aside = letter_store.set_aside_ids(self.session, stream.stream_id)
+        stream.set_aside = letter_store.set_aside_ids(self.session, stream.stream_id, external_ids)
         stream.own.forget()
         stream.mapper.forget()
 

@@ -107,6 +107,7 @@ class Intake:
         for one in sorted(group, key=lambda waiting: waiting.asked_at):
             records |= {record.external_id: (record, one.asked_at) for record in one.records}
         chosen = [record for record, _ in records.values()]
+        puller.look_again(entity, list(records))  # other processes may have changed what is there
         asked_at = min((moment for _, moment in records.values()), default=self._hub.clock())
         for tries_left in range(_TRIES - 1, -1, -1):
             try:
@@ -125,13 +126,12 @@ class Intake:
             one.problems = {key: why for key, why in problems.items() if key in mine}
 
     def _puller(self, connection: ConnectionName, entity: EntityType) -> Puller:
-        """Made once, and told each time to look again at what other processes may have changed."""
+        """Made once: what it compiles takes longer than to take a record in."""
         key = (connection, entity)
         if key not in self._pullers:
             if self._session is None:
                 self._session = self._hub.database.open(patience_seconds=self._patience_seconds)
             self._pullers[key] = self._new_puller(self._session, connection, entity)
-        self._pullers[key].look_again(entity)
         return self._pullers[key]
 
     def _new_puller(self, session: Session, connection: ConnectionName, entity: EntityType) -> Puller:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
-from queue import Empty, LifoQueue
 from typing import TypeVar
 
 from connectors.ports import Connector, SourceStream
@@ -58,7 +57,7 @@ class Office:
         self._meters = meters
         self._settings, self._deadline_seconds = settings, sales.deadline_seconds
         self.breaker = Breaker(settings.name, clock, sales.breaker_failures, timedelta(seconds=sales.breaker_seconds))
-        self._idle: LifoQueue[Opened] = LifoQueue()
+        self._idle: list[Opened] = []  # a list's append and pop are whole, whichever thread calls
         self._threads: ThreadPoolExecutor | None = None
 
     def call(self, work: Callable[[Opened], T], *, seconds: float) -> Future[T]:
@@ -115,15 +114,15 @@ class Office:
 
     def _take(self) -> Opened:
         try:
-            return self._idle.get_nowait()
-        except Empty:
+            return self._idle.pop()
+        except IndexError:
             connector = open_connector(self._settings, is_live=True, meters=self._meters)
             connector.__enter__()
             return Opened(connector)
 
     def _give_back(self, opened: Opened, *, is_usable: bool) -> None:
         if is_usable:
-            self._idle.put(opened)
+            self._idle.append(opened)
         else:
             with suppress(Exception):
                 opened.connector.__exit__(None, None, None)
@@ -139,6 +138,6 @@ class Office:
             self._threads.shutdown(wait=True, cancel_futures=True)
         while True:
             try:
-                self._give_back(self._idle.get_nowait(), is_usable=False)
-            except Empty:
+                self._give_back(self._idle.pop(), is_usable=False)
+            except IndexError:
                 return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from queue import Empty, LifoQueue
 
 from crm_core.errors import StoreFault
 from crm_core.store.database import Database
@@ -16,14 +15,14 @@ class Sessions:
 
     def __init__(self, database: Database, *, is_durable: bool = False, patience_seconds: float | None = None) -> None:
         self._database, self._is_durable, self._patience_seconds = database, is_durable, patience_seconds
-        self._idle: LifoQueue[Session] = LifoQueue()
+        self._idle: list[Session] = []  # a list's append and pop are whole, whichever thread calls
 
     @contextmanager
     def one(self) -> Iterator[Session]:
         """A session for a moment. Raises StoreFault."""
         try:
-            session = self._idle.get_nowait()
-        except Empty:
+            session = self._idle.pop()
+        except IndexError:
             session = self._database.open(is_durable=self._is_durable, patience_seconds=self._patience_seconds)
         try:
             yield session
@@ -32,14 +31,14 @@ class Sessions:
             self.close()  # the others were open when this one met it, and may have met it, too
             raise
         except BaseException:
-            self._idle.put(session)
+            self._idle.append(session)
             raise
-        self._idle.put(session)
+        self._idle.append(session)
 
     def close(self) -> None:
         """Closes those that nobody has."""
         while True:
             try:
-                self._idle.get_nowait().close()
-            except Empty:
+                self._idle.pop().close()
+            except IndexError:
                 return

@@ -13,13 +13,17 @@ from crm_core.ids import ConnectionName, CrmId, EntityType, ExternalId
 from crm_core.store import outbox_steps, sales
 from crm_core.store.database import Database
 from crm_core.store.leases import take_lease
+from crm_core.store.letters import set_aside_ids
 from crm_core.store.page import crm_ids_of, external_ids_of
 from crm_core.store.session import Session
 from crm_core.store.sqlite import SqliteSession
 
 NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 ERP = ConnectionName("erp")
-KEPT = ("accounts", "bindings", "credits", "orders", "outbox", "prices", "products", "stock_levels")
+KEPT = (
+    *("accounts", "bindings", "credits", "orders", "outbox", "prices", "products", "stock_levels"),
+    *("dead_letters", "deferred"),
+)
 """Tables that grow with what the company has and does."""
 
 WORK: dict[str, Callable[[Session], Any]] = {
@@ -33,6 +37,7 @@ WORK: dict[str, Callable[[Session], Any]] = {
     "the price of a line": lambda s: sales.prices_for(s, 1, [1, 2]),
     "entities by their records": lambda s: crm_ids_of(s, "erp", EntityType.PRODUCT, ["1", "2"]),
     "records by their entities": lambda s: external_ids_of(s, "erp", EntityType.PRODUCT, [1, 2]),
+    "which of these are set aside": lambda s: set_aside_ids(s, 1, ["1", "2"]),
     "the next intents": lambda s: outbox_steps.claim(s, ERP, "me", NOW, NOW, 10),
     "the next intents to look up": lambda s: outbox_steps.claim_lost(s, ERP, "me", NOW, NOW, 10),
     "a claim": lambda s: outbox_steps._lease(
@@ -81,6 +86,18 @@ def test_nobody_waits_for_a_walk_through_a_whole_table(
             table = names.get(step.split()[1]) if step.startswith(("SCAN", "SEARCH")) else None
             is_walk = step.startswith("SCAN") or step.endswith(("(stream_id=?)", "(connection=?)"))
             assert not (table in KEPT and is_walk), f"{step}\n{sql}"
+
+
+def test_of_some_records_only_those_that_are_set_aside_are_told(session: SqliteSession) -> None:
+    """A live answer would read all open letters of its stream, or leave the letter of its own record open."""
+    session.run_many(
+        "INSERT INTO dead_letters (id, stream_id, external_id, status, cause, message, payload, fingerprint, attempts,"
+        " run_id, first_at, last_at) VALUES (?, ?, ?, ?, 'invalid_value', 'm', x'00', x'00', 1, 1, 'n', 'n')",
+        [(1, 1, "A", "open"), (2, 1, "B", "resolved"), (3, 1, "C", "open"), (4, 2, "B", "open")],
+    )
+    assert set_aside_ids(session, 1, ["A", "B"]) == {"A"}
+    assert set_aside_ids(session, 1, []) == set()
+    assert set_aside_ids(session, 1) == {"A", "C"}
 
 
 def test_what_is_bound_is_found_among_many_records(session: SqliteSession) -> None:
