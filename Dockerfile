@@ -9,8 +9,8 @@ COPY constraints.txt /constraints.txt
 COPY --from=build /wheels /wheels
 # every version is one that was tested; the wheel itself is the only package that is not asked of an index
 RUN set -eu; wheel="$(ls /wheels/counterfoil-*.whl)"; \
-    pip install --no-cache-dir -c /constraints.txt "${wheel}[http,postgresql,otel]"; \
-    rm -rf /wheels; useradd --system --uid 10001 --create-home counterfoil
+    pip install --no-cache-dir -c /constraints.txt "${wheel}[http,postgresql,fleet,otel]"; \
+    rm -rf /wheels; useradd --uid 10001 --create-home counterfoil
 USER counterfoil
 WORKDIR /etc/counterfoil
 ENV COUNTERFOIL_CONFIG=/etc/counterfoil/counterfoil.toml COUNTERFOIL_LOG=json PYTHONUNBUFFERED=1

@@ -1,6 +1,6 @@
 """The files to deploy with: read as their readers read them, and every command line in them held against the commands.
 
-No image is built and no unit is started here: that needs Docker and systemd.
+No image is built and no unit is started here: that needs Docker, and a machine that systemd runs.
 """
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ import configparser
 import json
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,7 +86,7 @@ def test_the_image_is_built_of_what_the_project_has() -> None:
     (named,) = re.findall(r"\$\{wheel\}\[([\w,]+)\]", text)
     extras = set(named.split(","))
     assert extras <= set(project["optional-dependencies"])
-    assert extras >= {"http", "postgresql"}
+    assert extras >= {"http", "postgresql", "fleet"}, "what the services of compose.yaml need"
     copied = [rest.split()[0] for word, rest in dockerfile() if word == "COPY" and not rest.startswith("--from")]
     assert [one for one in copied if not (ROOT / one).exists()] == []
     (entry,) = [json.loads(rest) for word, rest in dockerfile() if word == "ENTRYPOINT"]
@@ -125,3 +128,20 @@ def test_units_of_docs_are_those_of_the_folder() -> None:
     files = {path.name for path in UNITS}
     assert {re.sub(r"@\w+\.", "@.", name) for name in named} <= files
     assert {re.sub(r"@\w+\.", "@.", name) for name in named} == files
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not here (package systemd)")
+def test_systemd_has_nothing_to_say_of_the_units(tmp_path: Path) -> None:
+    """A key that systemd does not know is only a warning in its log: the unit would run without what it asks for."""
+    for path in UNITS:
+        text = path.read_text(encoding="utf-8").replace("/opt/counterfoil/bin/counterfoil", sys.executable)
+        (tmp_path / path.name).write_text(text, encoding="utf-8")
+    told = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *sorted(map(str, tmp_path.iterdir()))],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    mine = [line for line in told.stderr.splitlines() if "counterfoil" in line]
+    assert (told.returncode, mine) == (0, [])
