@@ -26,7 +26,7 @@ class Step:
 
 
 def steps_of(frame: Frame, connection: str | None) -> Iterator[Step]:
-    """Settings, database, and of each connection (or the named one) every mapping and the cheapest call.
+    """Settings, database, of each connection (or the named one) every mapping and the cheapest call, who is told.
 
     Never raises for what it finds; ends early when the settings cannot be read. Raises ConfigurationFault for a
     connection that there is not.
@@ -34,6 +34,7 @@ def steps_of(frame: Frame, connection: str | None) -> Iterator[Step]:
     from connectors.registry import get_connector
     from sync_jobs.bootstrap import open_hub
     from sync_jobs.outgoing import all_outgoing
+    from sync_jobs.watching.alerts import check_channels
 
     yield (read := _tried("settings", lambda: frame.settings().file.name))
     if not read.is_ok:
@@ -56,6 +57,8 @@ def steps_of(frame: Frame, connection: str | None) -> Iterator[Step]:
     if len(pushing) > 1:
         # together: two connections that both pull and push a field would answer each other for ever
         yield _tried("what goes out", lambda: f"{len(all_outgoing(settings))} connections: {', '.join(pushing)}")
+    if settings.alerts or any(job.notify for job in settings.jobs.values()):
+        yield _tried("alerts", lambda: ", ".join(check_channels(settings)) or "nobody is told")
 
 
 def _tried(name: str, work: Callable[[], str]) -> Step:

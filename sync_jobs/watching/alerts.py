@@ -23,6 +23,7 @@ from crm_core.store.watch import read_facts
 from sync_jobs.bootstrap import Hub
 from sync_jobs.jobs.definitions import MAILTO, JobSettings
 from sync_jobs.operations import opened
+from sync_jobs.settings import Settings
 from sync_jobs.watching.alert_settings import (
     AlertSettings,
     WebhookSettings,
@@ -55,9 +56,12 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """Somebody who is told. job: of what this job is about only; None: of everything."""
+    """Somebody who is told. job: of what this job is about only; None: of everything.
 
-    tell: Tell
+    opened: looks its secrets up, and gives what tells it. Raises ConfigurationFault.
+    """
+
+    opened: Callable[[], Tell]
     job: JobSettings | None = None
 
     def hears(self, matters: Iterable[Concern]) -> list[Concern]:
@@ -66,10 +70,10 @@ class Channel:
 
 
 def channels_of(settings: AlertSettings, jobs: Iterable[JobSettings]) -> dict[str, Channel]:
-    """By name. The secrets are looked up when it is told something."""
+    """By name."""
     found: dict[str, Channel] = {}
     for name, table in settings.webhooks.items():
-        found[f"webhook:{name}"] = Channel(partial(_post, name, table))
+        found[f"webhook:{name}"] = Channel(partial(_webhook, name, table))
     if settings.mail is not None and settings.mail["to"]:
         found["mail"] = Channel(partial(_mail, settings.mail, None))
     for job in jobs:
@@ -78,22 +82,30 @@ def channels_of(settings: AlertSettings, jobs: Iterable[JobSettings]) -> dict[st
             found[f"job:{job.name}:mail"] = Channel(partial(_mail, settings.mail, to), job)
         hooks = [one for one in job.notify if not one.startswith(MAILTO)]
         for place, address in enumerate(hooks, 1):
-            found[f"job:{job.name}:webhook:{place}"] = Channel(partial(_post_to, job.name, address), job)
+            found[f"job:{job.name}:webhook:{place}"] = Channel(partial(_webhook_of_job, job.name, address), job)
     return found
 
 
-def _post(name: str, table: Mapping[str, Any], message: Message) -> None:
-    post(message, webhook_of(name, table))
+def _webhook(name: str, table: Mapping[str, Any]) -> Tell:
+    return partial(post, settings=webhook_of(name, table))
 
 
-def _post_to(job: str, address: str, message: Message) -> None:
-    post(message, WebhookSettings(job, address_of(address, f"jobs.{job}.notify")))
+def _webhook_of_job(job: str, address: str) -> Tell:
+    return partial(post, settings=WebhookSettings(job, address_of(address, f"jobs.{job}.notify")))
 
 
-def _mail(table: Mapping[str, Any] | None, to: Sequence[str] | None, message: Message) -> None:
+def _mail(table: Mapping[str, Any] | None, to: Sequence[str] | None) -> Tell:
     if table is None:
         raise ConfigurationFault("[alerts.mail] is missing: it says by which host mail goes out, and from whom")
-    mail(message, mail_of(table, to))
+    return partial(mail, settings=mail_of(table, to))
+
+
+def check_channels(settings: Settings) -> list[str]:
+    """The names of all channels. Raises ConfigurationFault for one that could tell nobody, without telling anybody."""
+    channels = channels_of(alert_settings(settings), settings.jobs.values())
+    for channel in channels.values():
+        channel.opened()
+    return list(channels)
 
 
 def send_alerts(hub: Hub) -> list[Told]:
@@ -117,7 +129,7 @@ def send_alerts(hub: Hub) -> list[Told]:
                 due = alert_store.claim_due(session, channel, now)
             if not due:
                 continue
-            why = _tell(hub, one.tell, due)
+            why = _tell(hub, one, due)
             with session.transaction():
                 if why is None:
                     alert_store.told(session, due, now)
@@ -143,8 +155,8 @@ def try_channels(hub: Hub, name: str | None = None) -> list[Told]:
     if name is not None and name not in channels:
         raise ConfigurationFault(f"there is no channel {name!r}{did_you_mean(name, channels)}")
     message = Message(hub_name(hub), hub.clock(), is_test=True)
-    tried = {channel: one.tell for channel, one in channels.items() if name in (None, channel)}
-    return [Told(channel, 0, 0, _why(tell, message)) for channel, tell in tried.items()]
+    tried = {channel: one for channel, one in channels.items() if name in (None, channel)}
+    return [Told(channel, 0, 0, _why(one, message)) for channel, one in tried.items()]
 
 
 def retry_after(attempts: int) -> timedelta:
@@ -188,15 +200,15 @@ def alerting(hub: Callable[[], Hub], *, every_seconds: float = PASS_EVERY_SECOND
         thread.join(1.0)  # a message that is under way is not waited for: the next pass tells it again
 
 
-def _tell(hub: Hub, tell: Tell, due: list[Alert]) -> str | None:
+def _tell(hub: Hub, channel: Channel, due: list[Alert]) -> str | None:
     opened_now = [one for one in due if one.resolved_at is None]
     over = [one for one in due if one.resolved_at is not None]
-    return _why(tell, Message(hub_name(hub), hub.clock(), opened_now, over))
+    return _why(channel, Message(hub_name(hub), hub.clock(), opened_now, over))
 
 
-def _why(tell: Tell, message: Message) -> str | None:
+def _why(channel: Channel, message: Message) -> str | None:
     try:
-        tell(message)
+        channel.opened()(message)
     except (NotTold, ConfigurationFault) as error:
         return str(error)
     return None

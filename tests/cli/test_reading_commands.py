@@ -127,6 +127,21 @@ def test_check_goes_through_every_step_and_ends_with_the_first_fault_s_code(desk
     assert [step["exit_code"] for step in steps if not step["is_ok"]] == [2]
 
 
+def test_check_tells_who_could_not_be_told_before_there_is_something_to_tell(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A variable that is missing would be found out in the night in which the pull fails."""
+    desk.write_settings(more='[jobs.goods]\nconnection = "erp"\nnotify = ["${GOODS_HOOK}", "mailto:a@example.com"]\n')
+    step = desk.data("check", expect=2)[-1]
+    assert step["step"] == "alerts"
+    assert step["text"] == "[alerts.mail] is missing: it says by which host mail goes out, and from whom"
+    mail = '[alerts.mail]\nhost = "mail.example.com"\nsender = "hub@example.com"\nto = []\n'
+    desk.write_settings(more=mail + '[jobs.goods]\nconnection = "erp"\nnotify = ["${GOODS_HOOK}"]\n')
+    assert "the environment has no variable GOODS_HOOK" in desk.data("check", expect=2)[-1]["text"]
+    monkeypatch.setenv("GOODS_HOOK", "https://chat.example.com/s3cret")
+    assert desk.data("check")[-1]["text"] == "job:goods:webhook:1"
+
+
 def test_check_tells_a_wrong_password_with_77_and_without_the_password(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
