@@ -149,7 +149,7 @@ def try_channels(hub: Hub, name: str | None = None) -> list[Told]:
     channels = channels_of(alert_settings(hub.settings), hub.settings.jobs.values())
     if not channels:
         raise ConfigurationFault(
-            f"{hub.settings.file.name} names nobody who is told: add [alerts.webhooks.NAME], [alerts.mail],"
+            f"{hub.settings.file.name} names nobody who is told: add [alerts.webhooks.NAME] or [alerts.mail],"
             " or `notify` to a job"
         )
     if name is not None and name not in channels:

@@ -131,6 +131,8 @@ def interrupted(folder: Path, number: signal.Signals, *, slow_seconds: float) ->
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # a shell that starts the tests in its background has them ignore Ctrl-C, and they would hand that on
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         assert process.stdout is not None
