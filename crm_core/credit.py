@@ -7,7 +7,7 @@ agreed (unlimited), 0 is no credit, and a negative one means the same as 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -16,7 +16,7 @@ from enum import StrEnum
 from crm_core.clock import ensure_aware
 from crm_core.errors import RuleFault
 from crm_core.model.account import Credit
-from crm_core.money import Money
+from crm_core.money import Money, sum_of
 
 EXPOSURE_PARTS = ("open_receivables", "open_orders", "undelivered")
 AGEING_BUCKETS = ("overdue_1_30", "overdue_31_60", "overdue_61_90", "overdue_over_90")
@@ -139,7 +139,7 @@ def exposure(credit: Credit, claims: Mapping[str, Decimal] | None = None) -> Exp
     told = {name: getattr(credit, name) for name in EXPOSURE_PARTS}
     parts = {name: Money(amount, credit.currency) for name, amount in told.items() if amount is not None}
     parts |= {name: Money(amount, credit.currency) for name, amount in (claims or {}).items()}
-    return Exposure(_sum(parts.values()), parts, tuple(name for name in EXPOSURE_PARTS if name not in parts))
+    return Exposure(sum_of(parts.values()), parts, tuple(name for name in EXPOSURE_PARTS if name not in parts))
 
 
 def find_overdue(credit: Credit) -> Money | None:
@@ -149,7 +149,7 @@ def find_overdue(credit: Credit) -> Money | None:
     buckets = [getattr(credit, name) for name in AGEING_BUCKETS]
     if any(bucket is None for bucket in buckets):
         return None
-    return _sum(Money(bucket, credit.currency) for bucket in buckets)
+    return sum_of(Money(bucket, credit.currency) for bucket in buckets)
 
 
 def available(credit: Credit, claims: Mapping[str, Decimal] | None = None, owed: Exposure | None = None) -> Available:
@@ -249,10 +249,3 @@ def _in_currency(total: Money, currency: str, rate: ExchangeRate | None) -> Mone
         told = f"{rate.source} to {rate.target}"
         raise RuleFault(f"the rate is from {told}, needed is {total.currency} to {currency}")
     return rate.apply(total)
-
-
-def _sum(amounts: Iterable[Money]) -> Money | None:
-    total: Money | None = None
-    for amount in amounts:
-        total = amount if total is None else total + amount
-    return total

@@ -190,6 +190,20 @@ class Money:
             raise RuleFault(f"cannot {verb} {self.currency} and {other.currency} without an exchange rate")
 
 
+def sum_of(amounts: Iterable[Money]) -> Money | None:
+    """Of one currency; None of no amounts. Raises RuleFault for two currencies, and as `Money` does."""
+    first: Money | None = None
+    total = Decimal(0)
+    for one in amounts:
+        if first is None:
+            first, total = one, one.amount
+            continue
+        if one.currency != first.currency:
+            first._check_currency(one, "add")
+        total = _EXACT.add(total, one.amount)
+    return None if first is None else Money(total, first.currency)
+
+
 def _refuse_inexact(value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, Decimal | Fraction | int):
         raise TypeError(f"{type(value).__name__} is not an exact number: give a Decimal")

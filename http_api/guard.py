@@ -6,9 +6,9 @@ and three of them cost more than an answer from the store.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
@@ -70,20 +70,31 @@ class GuardedRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The answer behind the guard."""
         answer = super().get_route_handler()
-        known = frozenset(parameter.alias for parameter in self.dependant.query_params)
+        taken = {one.alias: _is_list(one.field_info.annotation) for one in self.dependant.query_params}
 
         async def guarded(request: Request) -> Response:
             await self.admit(request)
             if request.scope["query_string"]:
-                refuse_unknown_parameters(request, known)
+                refuse_odd_parameters(request, taken)
             return await answer(request)
 
         return guarded
 
 
-def refuse_unknown_parameters(request: Request, known: frozenset[str]) -> None:
-    """A slip (`freshnes=live`) must not pass as a question without it. Raises Refused (422) that names the nearest."""
-    for name in request.query_params:
-        if name not in known:
-            hint = did_you_mean(name[:60], known)
+def refuse_odd_parameters(request: Request, taken: Mapping[str, bool]) -> None:
+    """A slip (`freshnes=live`) must not pass as a question without it, and of two answers none is chosen by chance.
+
+    taken: the parameters that there are; whether one may be given several times. Raises Refused (422) that names it.
+    """
+    seen = set()
+    for name, _ in request.query_params.multi_items():
+        if name not in taken:
+            hint = did_you_mean(name[:60], taken)
             raise refusal(422, "invalid_request", f"there is no parameter {name[:60]!r} here{hint}")
+        if name in seen and not taken[name]:
+            raise refusal(422, "invalid_request", f"the parameter {name!r} is given twice: which is meant?")
+        seen.add(name)
+
+
+def _is_list(annotation: Any) -> bool:
+    return any(get_origin(one) is list for one in (annotation, *get_args(annotation)))

@@ -91,9 +91,8 @@ def answered(shape: BaseModel, status: int = 200, headers: Mapping[str, str] | N
     return Response(shape.__pydantic_serializer__.to_json(shape), status, headers, media_type="application/json")
 
 
-def number(value: Decimal) -> str:
-    """Digit by digit, without an exponent."""
-    return plain_number(value)
+number = plain_number
+"""Digit by digit, without an exponent."""
 
 
 def number_or_none(value: Decimal | None) -> str | None:

@@ -27,7 +27,7 @@ class Parameter:
     """One parameter of an endpoint; `default` is its value when nobody gives it, `_NOT_GIVEN` when somebody must."""
 
     name: str
-    adapter: TypeAdapter[Any]
+    validate: Callable[[Any], Any]
     default: Any
 
 
@@ -47,14 +47,13 @@ class Way:
             return None
         given = [(self.in_path.get(name), text) for name, text in found.groupdict().items()]
         if query:
-            told = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
-            given += [(self.in_query.get(name), text) for name, text in told]
+            given += [(self.in_query.get(name), text) for name, text in _pairs(query.decode("latin-1"))]
         values: dict[str, Any] = {}
         for parameter, text in given:
             if parameter is None or parameter.name in values:
                 return None
             try:
-                values[parameter.name] = parameter.adapter.validate_python(text)
+                values[parameter.name] = parameter.validate(text)
             except ValidationError:
                 return None
         for parameter in self.in_query.values():
@@ -63,6 +62,13 @@ class Way:
                     return None
                 values[parameter.name] = parameter.default
         return values
+
+
+def _pairs(query: str) -> list[tuple[str, str]]:
+    """The parameters of a query; one in which nothing is escaped, as most, is only cut into pieces."""
+    if "%" in query or "+" in query:
+        return parse_qsl(query, keep_blank_values=True)
+    return [(name, value) for name, _, value in (part.partition("=") for part in query.split("&") if part)]
 
 
 class ShortWay:
@@ -110,11 +116,16 @@ def way_of(route: GuardedRoute) -> Way | None:
     others = (wants.header_params, wants.cookie_params, wants.body_params, wants.dependencies)
     if route.methods != {"GET"} or route.needs.is_change or any(others) or wants.request_param_name != "request":
         return None
-    in_path = {field.alias: Parameter(field.name, field._type_adapter, _NOT_GIVEN) for field in wants.path_params}
+    in_path = {field.alias: Parameter(field.name, _validator(field), _NOT_GIVEN) for field in wants.path_params}
     in_query = {
         field.alias: Parameter(
-            field.name, field._type_adapter, _NOT_GIVEN if field.field_info.is_required() else field.get_default()
+            field.name, _validator(field), _NOT_GIVEN if field.field_info.is_required() else field.get_default()
         )
         for field in wants.query_params
     }
     return Way(route, route.path_regex, in_path, in_query)
+
+
+def _validator(field: Any) -> Callable[[Any], Any]:
+    adapter: TypeAdapter[Any] = field._type_adapter
+    return adapter.validator.validate_python

@@ -319,7 +319,9 @@ def _figures(
         return made
     for name in names:
         amount = getattr(chosen, name)
-        made[name] = amount if amount is None else _amount_in(amount, chosen.currency, currency, settings)
+        if amount is not None and chosen.currency != currency:
+            amount = _amount_in(amount, chosen.currency, currency, settings)
+        made[name] = amount
     return made
 
 

@@ -127,6 +127,13 @@ def test_a_parameter_that_is_not_there_names_the_nearest(api: Api) -> None:
     assert problem["detail"] == "there is no parameter 'freshnes' here; did you mean 'freshness'?"
 
 
+def test_of_two_answers_to_one_question_none_is_chosen_by_chance(api: Api) -> None:
+    """`?freshness=cached&freshness=live` would be answered by whichever a library reads last."""
+    problem = api.get("/accounts/1/credit?freshness=cached&freshness=live", expect=422)
+    assert problem["detail"] == "the parameter 'freshness' is given twice: which is meant?"
+    assert api.get("/outbox?state=rejected&state=queued", expect=200)["intents"] == []
+
+
 def test_a_body_that_is_too_large_is_not_read(api: Api) -> None:
     """One request could fill the memory of the hub."""
     problem = api.ask(
