@@ -17,6 +17,7 @@ from crm_core.store.database import refuse_newer, version_of
 from http_api.app import create_app
 from http_api.settings import HttpSettings
 from sync_jobs.bootstrap import Hub
+from sync_jobs.live.sessions import Sessions
 from sync_jobs.process import tuned_for_throughput
 
 log = logging.getLogger("counterfoil.http")
@@ -62,12 +63,12 @@ def serve(hub: Hub, settings: HttpSettings, *, told: Callable[[str], None]) -> N
 
 @contextmanager
 def _ended_by_a_newer_release(hub: Hub, server: uvicorn.Server) -> Iterator[None]:
-    done, found = Event(), list[NewerSchema]()
+    done, found, sessions = Event(), list[NewerSchema](), Sessions(hub.database)
 
     def look() -> None:
         while not done.wait(LOOKS_EVERY_SECONDS):
             try:
-                with closing(hub.database.open()) as session:
+                with sessions.one() as session:
                     refuse_newer(version_of(session))
             except NewerSchema as fault:
                 log.error("outgrown", extra={"error": str(fault)})
@@ -84,6 +85,7 @@ def _ended_by_a_newer_release(hub: Hub, server: uvicorn.Server) -> Iterator[None
     finally:
         done.set()
         thread.join(LOOKS_EVERY_SECONDS)
+        sessions.close()
     if found:
         raise found[0]
 

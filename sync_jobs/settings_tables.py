@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from crm_core.errors import ConfigurationFault, did_you_mean
 from crm_core.ids import EntityType
+
+MAIL_ADDRESS = re.compile(r"[^@\s<>,;\"]+@[^@\s<>,;\"]+")
 
 
 def texts(table: Any, place: str, what: str) -> dict[str, str]:

@@ -16,7 +16,6 @@ notify = ["mailto:ops@example.com"]            # who is told when it fails, is l
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -33,7 +32,7 @@ from sync_jobs.jobs.timing import (
     parse_seconds,
     parse_window,
 )
-from sync_jobs.settings_tables import entity_named, only
+from sync_jobs.settings_tables import MAIL_ADDRESS, entity_named, only
 
 _KEYS = (
     *("what", "connection", "entities", "guard", "schedule", "every", "on_change"),
@@ -42,7 +41,6 @@ _KEYS = (
 
 
 MAILTO = "mailto:"
-_MAIL = re.compile(r"[^@\s<>,;\"]+@[^@\s<>,;\"]+")
 
 
 class What(StrEnum):
@@ -190,7 +188,7 @@ def _time_limit(table: Mapping[str, Any], connection: Any, place: str) -> int | 
 def _receiver(value: Any, place: str) -> str:
     """A mail address, or where a webhook goes, which may be a secret: then it stands in a variable."""
     said = str(value) if isinstance(value, str) else ""
-    is_mail = _MAIL.fullmatch(said.removeprefix(MAILTO)) is not None and said.startswith(MAILTO)
+    is_mail = MAIL_ADDRESS.fullmatch(said.removeprefix(MAILTO)) is not None and said.startswith(MAILTO)
     if not is_mail and not said.startswith(("https://", "http://", "${")):
         raise ConfigurationFault(
             f"{place}: `notify` takes mailto:NAME@HOST, https://... or ${{VARIABLE}} (a secret address), not {value!r}"

@@ -109,34 +109,11 @@ def gathered(asked: dict[Key, Future[Outcome]], answer: Callable[[Asked], T], go
     return made
 
 
-class _Done(Future[T]):
-    """Has come true before anybody saw it: nobody ever waits for it, so that it does without a lock."""
-
-    def __init__(self, value: T) -> None:
-        self._value = value
-
-    def done(self) -> bool:
-        return True
-
-    def cancelled(self) -> bool:
-        return False
-
-    def cancel(self) -> bool:
-        return False
-
-    def result(self, timeout: float | None = None) -> T:
-        return self._value
-
-    def exception(self, timeout: float | None = None) -> BaseException | None:
-        return None
-
-    def add_done_callback(self, fn: Callable[[Future[T]], object]) -> None:
-        fn(self)
-
-
 def done(value: T) -> Future[T]:
     """A future that has come true."""
-    return _Done(value)
+    future: Future[T] = Future()
+    future.set_result(value)
+    return future
 
 
 def failed(error: Exception) -> Future[T]:

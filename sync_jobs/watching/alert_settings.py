@@ -24,7 +24,6 @@ to = ["operations@example.com"]        # who is told of everything; [] when only
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -33,11 +32,11 @@ from urllib.parse import urlsplit
 
 from crm_core.errors import ConfigurationFault, did_you_mean
 from sync_jobs.settings import Settings, expanded
+from sync_jobs.settings_tables import MAIL_ADDRESS
 from sync_jobs.watching.concerns import Limits
 
 SECURITIES = ("starttls", "tls", "none")
 _LIMITS = ("late_hours", "due_minutes", "dead_letter_hours", "intent_hours", "drift_hours")
-_ADDRESS = re.compile(r"[^@\s<>,;\"]+@[^@\s<>,;\"]+")
 _PORTS = {"starttls": 587, "tls": 465, "none": 25}
 
 
@@ -141,7 +140,7 @@ def _check_mail(table: Any, place: str) -> None:
         if not isinstance(to, list):
             raise ConfigurationFault(f"{place}: `to` must be a list of addresses, not {to!r}")
         for one in (*to, table.get("sender", "a@b")):
-            if not isinstance(one, str) or not _ADDRESS.fullmatch(one):
+            if not isinstance(one, str) or not MAIL_ADDRESS.fullmatch(one):
                 raise ConfigurationFault(f"{place}: {one!r} is no mail address")
         table = {name: value for name, value in table.items() if name not in ("port", "to")}
     _texts(table, names, ("host", "sender"), place)
