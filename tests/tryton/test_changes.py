@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import pytest
 
 from connectors.erp.tryton.client import TrytonClient
 from connectors.erp.tryton.connector import Tryton
+from connectors.erp.tryton.records import tagged
 from connectors.erp.tryton.streams import LOOK_BACK
 from connectors.watermark import watermark_of
 from crm_core.ids import EntityType as E
@@ -259,3 +260,21 @@ def test_a_part_payment_brings_the_invoice_and_the_payment(changing: TrytonServe
     (payment,) = records_of(hub.stream(E.PAYMENT), since).values()
     assert payment["invoice"] == told["invoice"]
     assert payment["amount"] == Decimal(told["total"]) - Decimal(told["to_pay"])
+
+
+def test_goods_of_a_late_shipment_stay_promised(changing: TrytonServer, hub: Tryton, admin: TrytonClient) -> None:
+    """The day after, Tryton's forecast leaves a late move out: sales would promise the same goods to somebody else."""
+    before = {level: row["reserved"] for level, row in records_of(hub.stream(E.STOCK_LEVEL)).items()}
+    assert any(before.values())
+    moves = ask(admin, "stock.move", "search", [["state", "=", "draft"], ["planned_date", "!=", None]], 0, None, None)
+    ask(admin, "stock.move", "write", moves, {"planned_date": tagged(date.fromisoformat(admin.today()) - timedelta(1))})
+
+    after = records_of(hub.stream(E.STOCK_LEVEL))
+
+    assert {level: row["reserved"] for level, row in after.items()} == before
+    told = changing.truth()["stock"]
+    for row in after.values():
+        house, code = row["warehouse"]["code"], row["product"]["code"]
+        if code in told[house]:
+            to_come = row["on_hand"] - row["reserved"] + row["on_order"]
+            assert to_come == Decimal(told[house][code]["forecast"]), (house, code)
