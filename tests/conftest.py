@@ -18,6 +18,7 @@ from psycopg import sql
 from bench.postgres import Database as PostgresDatabase
 from bench.postgres import PostgresUnavailable, running_postgres
 from bench.postgres import Server as PostgresServer
+from connectors.transport.redaction import redact
 from crm_core.store.database import Database
 
 # How long an example takes depends on what else the machine does: a limit per test is enough.
@@ -64,6 +65,14 @@ def _loggers_as_they_were() -> Iterator[None]:
     root.setLevel(level)
     for name in ("http", "live", "jobs", "alerts"):
         logging.getLogger(f"counterfoil.{name}").setLevel(logging.NOTSET)
+
+
+@pytest.fixture(autouse=True)
+def _secrets_as_they_were() -> Iterator[None]:
+    """What one test calls a secret (a session called "token") is no secret in the texts of the next one."""
+    before = redact._spellings
+    yield
+    redact._spellings = before
 
 
 @pytest.fixture(scope="session")
