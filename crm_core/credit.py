@@ -16,7 +16,7 @@ from enum import StrEnum
 from crm_core.clock import ensure_aware
 from crm_core.errors import RuleFault
 from crm_core.model.account import Credit
-from crm_core.money import Money, sum_of
+from crm_core.money import Money, exact_sum, sum_of
 
 EXPOSURE_PARTS = ("open_receivables", "open_orders", "undelivered")
 AGEING_BUCKETS = ("overdue_1_30", "overdue_31_60", "overdue_61_90", "overdue_over_90")
@@ -144,12 +144,17 @@ def exposure(credit: Credit, claims: Mapping[str, Decimal] | None = None) -> Exp
 
 def find_overdue(credit: Credit) -> Money | None:
     """What is overdue: as told, or the sum of the ageing buckets when all are told; else None, which is not zero."""
-    if credit.overdue is not None:
-        return Money(credit.overdue, credit.currency)
-    buckets = [getattr(credit, name) for name in AGEING_BUCKETS]
-    if any(bucket is None for bucket in buckets):
-        return None
-    return sum_of(Money(bucket, credit.currency) for bucket in buckets)
+    amount = overdue_of({name: getattr(credit, name) for name in ("overdue", *AGEING_BUCKETS)})
+    return None if amount is None else Money(amount, credit.currency)
+
+
+def overdue_of(figures: Mapping[str, Decimal | None]) -> Decimal | None:
+    """The same of the figures of a credit, by name."""
+    told = figures["overdue"]
+    if told is not None:
+        return told
+    buckets = [bucket for name in AGEING_BUCKETS if (bucket := figures[name]) is not None]
+    return exact_sum(buckets) if len(buckets) == len(AGEING_BUCKETS) else None
 
 
 def available(credit: Credit, claims: Mapping[str, Decimal] | None = None, owed: Exposure | None = None) -> Available:

@@ -190,6 +190,19 @@ class Money:
             raise RuleFault(f"cannot {verb} {self.currency} and {other.currency} without an exchange rate")
 
 
+def exact_sum(amounts: Iterable[Decimal]) -> Decimal:
+    """Of amounts of one currency that were looked at before, with all their digits; 0 of no amounts."""
+    total = Decimal(0)
+    for amount in amounts:
+        total = _EXACT.add(total, amount)
+    return total
+
+
+def exact_difference(one: Decimal, other: Decimal) -> Decimal:
+    """`one` less `other`, with all their digits."""
+    return _EXACT.subtract(one, other)
+
+
 def sum_of(amounts: Iterable[Money]) -> Money | None:
     """Of one currency; None of no amounts. Raises RuleFault for two currencies, and as `Money` does."""
     first: Money | None = None

@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crm_core.errors import CounterfoilError
 from http_api import health
@@ -64,6 +65,19 @@ class Face:
     puller: NoticePuller
 
 
+class _Application(FastAPI):
+    """FastAPI behind our door: what is answered there, or the short way, passes none of its layers."""
+
+    front: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope["app"] = self
+            await self.front(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
 def create_app(hub: Hub, settings: HttpSettings | None = None) -> FastAPI:
     """The application over a hub. settings: those of its file when left out. Raises ConfigurationFault."""
     hub = replace(hub, database=replace(hub.database, patience_seconds=PATIENCE_SECONDS))
@@ -91,7 +105,7 @@ def create_app(hub: Hub, settings: HttpSettings | None = None) -> FastAPI:
             await run_sync(desk.close)
             await run_sync(trail.close)
 
-    app = FastAPI(
+    app = _Application(
         title="Counterfoil",
         version=version("counterfoil"),
         description=_DESCRIPTION,
@@ -103,10 +117,11 @@ def create_app(hub: Hub, settings: HttpSettings | None = None) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.face = Face(hub, chosen, access, trail, metrics, desk, puller)
-    app.add_middleware(ShortWay, routers=_ROUTERS, handlers=_HANDLERS)
-    app.add_middleware(Door, hosts=chosen.hosts, metrics=metrics)
+    usual_way = super(_Application, app).__call__
+    app.front = Door(ShortWay(usual_way, _ROUTERS, _HANDLERS), chosen.hosts, metrics)
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
+    app.add_exception_handler(Exception, _answer_error)  # the door logs it
     for router in _ROUTERS:
         app.include_router(router)
     describe(app)

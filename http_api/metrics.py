@@ -25,6 +25,7 @@ class Metrics:
             registry=self._registry,
             buckets=_BUCKETS,
         )
+        self._series: dict[tuple[str, str, int], Histogram] = {}
         self._refused = Counter(
             "counterfoil_http_refused_total", "Requests that were not let in", ("cause",), registry=self._registry
         )
@@ -36,7 +37,11 @@ class Metrics:
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """A request is done. route: its template, never the path: a path holds ids."""
-        self._seconds.labels(method, route, str(status)).observe(seconds)
+        key = method, route, status
+        series = self._series.get(key)
+        if series is None:
+            series = self._series[key] = self._seconds.labels(method, route, str(status))
+        series.observe(seconds)
 
     def refused(self, cause: str) -> None:
         """Somebody was not let in."""

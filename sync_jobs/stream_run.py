@@ -105,7 +105,7 @@ class StreamRun:
         writes = work.arrivals
         payload_page = self.ids.take("payload_pages", 1) if writes else 0
         binding_ids = self._binding_ids(writes)
-        body = page_store.pack_payloads([arrival.record.payload for arrival in writes])
+        body = page_store.pack_payloads([arrival.record.payload for arrival in writes]) if writes else b""
         met = [row[1] for row in work.unchanged] + binding_ids + work.known_failures
         with tracing.span("store") as span, session.transaction():
             if self.lease is not None:

@@ -38,7 +38,8 @@ def read_body(raw: RawBody, headers: Mapping[str, str], *, most_bytes: int, dead
     parts: list[bytes] = []
     size = 0
     # read1 returns what has arrived: a server that trickles bytes cannot keep us beyond the deadline.
-    while part := raw.read1(CHUNK_BYTES, decode_content=False):
+    # One that is complete is not asked for its end; an empty one is: a read gives its connection back.
+    while (size != announced or size == 0) and (part := raw.read1(CHUNK_BYTES, decode_content=False)):
         parts.append(part)
         size += len(part)
         if size > most_bytes:

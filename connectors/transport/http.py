@@ -206,8 +206,8 @@ class HttpClient:
             url = urljoin(relative_to, path)
         elif path.startswith(("http://", "https://", "//")):
             url = path
-        else:
-            url = f"{self.base_url}/{path.lstrip('/')}" if path else self.base_url
+        else:  # behind our own address there is nothing that could lead away
+            return f"{self.base_url}/{path.lstrip('/')}" if path else self.base_url
         if _origin(url) != self._origin:
             raise ProtocolViolation(
                 f"a link leads away from {self._origin[1]} to {redact(urlsplit(url).netloc)!r}; it is not followed"

@@ -144,6 +144,16 @@ class PageReader(Generic[M]):
     def __call__(self, body: bytes | msgspec.Raw, *, operation: str | None = None) -> PageCut[M]:
         """Raises ProtocolViolation when the body is not JSON or holds no such list."""
         raws, next_link = self._cut(body, operation)
+        return self._read(raws, next_link, body, operation)
+
+    def one(self, body: bytes, *, operation: str | None = None) -> SourceRecord | None:
+        """A body that is a record itself; None when it is none as it should be."""
+        found = self._read([msgspec.Raw(body)], None, body, operation).records
+        return found[0] if found else None
+
+    def _read(
+        self, raws: list[msgspec.Raw], next_link: str | None, body: bytes | msgspec.Raw, operation: str | None
+    ) -> PageCut[M]:
         notes: list[str] = []
         unreadable: list[UnreadableRecord] = []
         records: list[SourceRecord] = []

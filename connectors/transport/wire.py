@@ -39,6 +39,8 @@ class Wire:
 
     def __init__(self, base_url: str, *, ca_bundle: str | None, headers: Mapping[str, str]) -> None:
         self._base_url, self._ca_bundle, self._headers = base_url, ca_bundle, dict(headers)
+        self._names = {name.lower(): name for name in self._headers}
+        self._root = "{0.scheme}://{0.netloc}/".format(urlsplit(base_url))
         self._pool: urllib3.HTTPConnectionPool | None = None
         self._proxy: urllib3.ProxyManager | None = None
         self._cookies = CookieJar()
@@ -61,11 +63,11 @@ class Wire:
         """
         if self._pool is None and self._proxy is None:
             self._open()
-        sent = urllib3.HTTPHeaderDict(self._headers)
+        sent = dict(self._headers)
         for name, value in headers.items():
             if not value.isprintable() or not (value.isascii() or _is_latin(value)):
                 raise urllib3.exceptions.InvalidHeader(f"the header {name} holds what cannot be sent")
-            sent[name] = value
+            sent[self._names.setdefault(name.lower(), name)] = value  # one name, however it is written
         if len(self._cookies):
             self._add_cookies(url, sent)
         timeout = self._timeouts.setdefault((connect_seconds, read_seconds), _timeout(connect_seconds, read_seconds))
@@ -80,9 +82,7 @@ class Wire:
             "decode_content": False,
         }
         if self._pool is not None:
-            parts = urlsplit(url)
-            target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
-            response = self._pool.urlopen(method, target, **options)
+            response = self._pool.urlopen(method, self._target_of(url), **options)
         else:
             assert self._proxy is not None
             response = self._proxy.urlopen(method, url, **options)
@@ -93,6 +93,13 @@ class Wire:
         finally:
             response.close()
             response.release_conn()
+
+    def _target_of(self, url: str) -> str:
+        """What of an address is said to the host."""
+        if url.startswith(self._root) and "#" not in url:
+            return url[len(self._root) - 1 :]
+        parts = urlsplit(url)
+        return f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
 
     def close(self) -> None:
         """Closes all connections; the next request opens new ones."""
@@ -134,7 +141,7 @@ class Wire:
             raise ConfigurationFault(f"the certificates at {place} cannot be read: {error}") from error
         return context
 
-    def _add_cookies(self, url: str, headers: urllib3.HTTPHeaderDict) -> None:
+    def _add_cookies(self, url: str, headers: dict[str, str]) -> None:
         request = _asked(url)
         self._cookies.add_cookie_header(request)
         told = request.get_header("Cookie")

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from itertools import groupby
+from operator import itemgetter
 
 from crm_core.errors import EntityAbsent
 from crm_core.ids import ConnectionName, CrmId, EntityType, ExternalId
@@ -19,7 +21,7 @@ from crm_core.model.base import Entity
 from crm_core.model.data import entity_of
 from crm_core.model.schema import Kind
 from crm_core.store.layout import table_of
-from crm_core.store.page import entity_values, get_moment, quoted, stamp, unstamp
+from crm_core.store.page import entity_values, get_moment, stamp, unstamp
 from crm_core.store.session import Row, Session, row_decoder
 
 _RESERVATIONS = 2**53
@@ -60,32 +62,29 @@ def bound_entities(session: Session, entity: EntityType, field: str, crm_id: int
     if key not in _readings:
         _readings[key] = _reading(session, entity, field)
     sql, decode = _readings[key]
-    rows = session.all(sql, (crm_id,))
-    if not rows:
-        return []
-    bindings: dict[int, list[Row]] = {}
-    condition, keys = session.where_in("b.crm_id", [row[0] for row in rows])
-    for bound in session.all(
-        "SELECT b.crm_id, s.connection, b.external_id, b.deleted_at FROM streams s"
-        f" JOIN bindings b ON b.stream_id = s.id AND {condition} WHERE s.entity = ? ORDER BY s.id, b.external_id",
-        (keys, entity.value),
-    ):
-        bindings.setdefault(bound[0], []).append(bound)
-    found = []
-    for row in rows:
-        made = entity_of(entity, decode(row)[1:], CrmId(row[0]))
-        if row[0] not in bindings:
+    found: list[Bound] = []
+    for found_id, rows in groupby(session.all(sql, (entity.value, crm_id)), itemgetter(0)):
+        bindings = list(rows)
+        made = entity_of(entity, decode(bindings[0])[1:], CrmId(found_id))
+        bindings = [row for row in bindings if row[-2] is not None]
+        found += [Bound(made, row[-3], row[-2]) for row in bindings if row[-1] is None]
+        if not bindings:
             found.append(Bound(made, None, None))
-        found += [Bound(made, one[1], one[2]) for one in bindings.get(row[0], ()) if one[3] is None]
     return found
 
 
 def _reading(session: Session, entity: EntityType, field: str) -> tuple[str, Callable[[Row], Row]]:
-    """The statement that reads entities by a field, values in the order of their schema, and what decodes its rows."""
+    """The statement that reads entities by a field with their records, values in the order of their schema, and what
+    decodes the entity's part of a row."""
     table = table_of(entity)
     columns = sorted(table.columns, key=lambda column: column.position)
-    names = quoted(column.name for column in columns)
-    return f'SELECT id, {names} FROM {table.name} WHERE "{field}" = ? ORDER BY id', row_decoder(session, columns)
+    names = ", ".join(f'e."{column.name}"' for column in columns)
+    sql = (
+        f"SELECT e.id, {names}, s.connection, b.external_id, b.deleted_at FROM {table.name} e"
+        " LEFT JOIN streams s ON s.entity = ? LEFT JOIN bindings b ON b.stream_id = s.id AND b.crm_id = e.id"
+        f' WHERE e."{field}" = ? ORDER BY e.id, s.id, b.external_id'
+    )
+    return sql, row_decoder(session, columns)
 
 
 def records_of(session: Session, entity: EntityType, crm_id: int) -> list[tuple[ConnectionName, ExternalId]]:

@@ -126,7 +126,7 @@ def plain_number(value: Decimal) -> str:
 
 def plain_instant(value: datetime) -> str:
     """Fixed width, so that text order is time order."""
-    return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if value.microsecond else value.strftime("%Y-%m-%dT%H:%M:%S.000000Z")
+    return value.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def plain_date(value: date) -> str:

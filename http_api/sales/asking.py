@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 from typing import Annotated, TypeVar
 
@@ -53,10 +53,26 @@ async def asked(request: Request, begin: Callable[[], Future[T]]) -> T:
     """
     hub: Hub = request.app.state.face.hub
     future = begin() if hub.database.is_sqlite else await run_sync(begin)
-    if future.done():
-        return future.result()
-    # shielded: an asker who hangs up must not take the answer from the others who share it
-    return await asyncio.shield(asyncio.wrap_future(future))
+    if not future.done():
+        await _come_true(future)
+    return future.result()
+
+
+async def _come_true(future: Future[T]) -> None:
+    """Wait for a future of other threads. Who stops waiting takes nothing from the others who share it."""
+    loop = asyncio.get_running_loop()
+    come = loop.create_future()
+
+    def tell(_: Future[T]) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(end)
+
+    def end() -> None:
+        if not come.done():
+            come.set_result(None)
+
+    future.add_done_callback(tell)
+    await come
 
 
 def copies_of(hub: Hub, entity: EntityType, crm_id: int | None = None) -> list[SourceShape]:

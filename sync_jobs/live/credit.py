@@ -15,15 +15,13 @@ from crm_core.credit import (
     EXPOSURE_PARTS,
     CreditVerdict,
     ExchangeRate,
-    available,
-    exposure,
-    find_overdue,
     judge_order,
+    overdue_of,
 )
 from crm_core.ids import ConnectionName, CrmId
 from crm_core.intents import IntentState
 from crm_core.model.account import Credit
-from crm_core.money import Money
+from crm_core.money import Money, exact_difference, exact_sum
 from crm_core.store.sales import OwnOrder
 from sync_jobs.live.answers import CREDIT_PARTS, CreditAnswer, Provenance, Source
 from sync_jobs.sales_settings import CreditJoin, SalesSettings
@@ -31,6 +29,7 @@ from sync_jobs.sales_settings import CreditJoin, SalesSettings
 CLOCKS_APART = timedelta(seconds=5)
 """So far the clock of a back office may be ahead of ours before an order is taken to be in its figure too early."""
 
+_ZERO = Decimal(0)
 _BALANCE = ("open_receivables", "overdue", *AGEING_BUCKETS)
 _ORDERS = ("open_orders", "undelivered")
 
@@ -151,14 +150,14 @@ def join_credit(
         limits = []  # two records tell a limit in one currency: nobody can say which holds
     sources = tuple(reading.source for reading in readings)
     if limits:
-        pieces = [
-            _piece(account_id, limit.currency, limit, readings, roles, settings, counted, sources) for limit in limits
+        joined = [
+            _piece(account_id, limit.currency, limit, readings, claims, roles, settings, counted, sources)
+            for limit in limits
         ]
     else:
         told = [r.credit for r in readings if r.connection in (roles.balance, roles.orders) and r.credit is not None]
         currency = told[0].currency if told else None
-        pieces = [_piece(account_id, currency, None, readings, roles, settings, counted, sources)]
-    joined = [_with_claims(piece, claims, settings) for piece in pieces]
+        joined = [_piece(account_id, currency, None, readings, claims, roles, settings, counted, sources)]
     strangers = _unconvertible(joined, claims, settings)
     if strangers:
         names = tuple(f"orders in {currency}" for currency in strangers)
@@ -242,12 +241,13 @@ def _piece(
     currency: str | None,
     limit: Credit | None,
     readings: Sequence[CreditReading],
+    claims: Claims,
     roles: Roles,
     settings: SalesSettings,
     counted: Mapping[str, Decimal] | None,
     sources: tuple[Source, ...],
 ) -> JoinedCredit:
-    """The back office's part of an answer; ours comes on top of it."""
+    """The back office's part of an answer, and ours on top of it."""
     figures: dict[str, Decimal | None] = dict.fromkeys((*EXPOSURE_PARTS, "overdue", *AGEING_BUCKETS))
     if currency is not None:
         for connection, names in ((roles.balance, _BALANCE), (roles.orders, _ORDERS)):
@@ -265,42 +265,53 @@ def _piece(
         unknown.append("is_on_hold")
     moments = [reading.credit.as_of for reading in readings if reading.credit is not None]
     credit = None
-    overdue = figures["overdue"]
-    if currency is not None and moments:
-        if limit is not None and len(readings) == 1 and counted is None:
-            made = limit  # one record tells everything, as in most installations
+    if limit is not None and currency is not None and moments:
+        if len(readings) == 1 and counted is None:
+            credit = limit  # one record tells everything, as in most installations
         else:
-            made = Credit.model_validate(
+            credit = Credit.model_validate(
                 {
                     "account_id": account_id,
                     "currency": currency,
-                    "limit": None if limit is None else limit.limit,
+                    "limit": limit.limit,
                     "is_on_hold": bool(is_on_hold),
                     "as_of": min(moments),
                     **figures,
                 }
             )
-        found = find_overdue(made)
-        overdue = None if found is None else found.amount
-        credit = made if limit is not None else None
+    overdue = overdue_of(figures)
     if overdue is None:
         unknown.append("overdue")
     told = {name: amount for name in EXPOSURE_PARTS if (amount := figures[name]) is not None}
+    mine = {} if currency is None else _claimed_in(currency, claims, settings)
+    parts = told | mine
+    total = exact_sum(parts.values())
+    limits_at = credit.limit if credit is not None else None
     answer = CreditAnswer(
         account_id=account_id,
         currency=currency,
         limit=None if limit is None else limit.limit,
         is_unlimited=limit is not None and limit.limit is None,
-        parts=told,
+        parts=parts,
         unknown=tuple(unknown),
-        exposure=None,
-        available=None,
+        exposure=total if told else None,
+        available=None if limits_at is None else exact_difference(max(limits_at, _ZERO), total),
         overdue=overdue,
         ageing={name: amount for name in AGEING_BUCKETS if (amount := figures[name]) is not None},
         is_on_hold=is_on_hold,
         sources=sources,
     )
-    return JoinedCredit(answer, credit, {})
+    return JoinedCredit(answer, credit, mine)
+
+
+def _claimed_in(currency: str, claims: Claims, settings: SalesSettings) -> dict[str, Decimal]:
+    """What we claim, by name, in a currency; what cannot be converted is told beside it (`_unconvertible`)."""
+    mine: dict[str, Decimal] = {}
+    for name, amounts in (("in_outbox", claims.in_outbox), ("reserved", claims.reserved)):
+        mine[name] = exact_sum(
+            _amount_in(amount, source, currency, settings) or _ZERO for source, amount in amounts.items()
+        )
+    return mine
 
 
 def _figures(
@@ -333,27 +344,6 @@ def _sum_in(amounts: Mapping[str, Decimal], currency: str, settings: SalesSettin
             return None
         total += there
     return total
-
-
-def _with_claims(piece: JoinedCredit, claims: Claims, settings: SalesSettings) -> JoinedCredit:
-    currency = piece.answer.currency
-    if currency is None:
-        return piece
-    mine: dict[str, Decimal] = {}
-    for name, amounts in (("in_outbox", claims.in_outbox), ("reserved", claims.reserved)):
-        mine[name] = Decimal(0)
-        for source, amount in amounts.items():
-            mine[name] += _amount_in(amount, source, currency, settings) or Decimal(0)
-    parts, owed, left = {**piece.answer.parts, **mine}, piece.answer.exposure, piece.answer.available
-    has_told = any(name in EXPOSURE_PARTS for name in piece.answer.parts)
-    if piece.credit is not None:
-        known = exposure(piece.credit, mine)
-        rest = available(piece.credit, mine, known)
-        owed = None if known.known is None or not has_told else known.known.amount
-        left = None if rest.amount is None else rest.amount.amount
-    elif has_told:
-        owed = sum(parts.values(), Decimal(0))
-    return JoinedCredit(replace(piece.answer, parts=parts, exposure=owed, available=left), piece.credit, mine)
 
 
 def _unconvertible(joined: Sequence[JoinedCredit], claims: Claims, settings: SalesSettings) -> list[str]:

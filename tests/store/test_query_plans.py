@@ -78,7 +78,7 @@ def test_nobody_waits_for_a_walk_through_a_whole_table(
     monkeypatch.setattr(session, "all", noted, raising=False)
     monkeypatch.setattr(session, "run", noted_run, raising=False)
     WORK[what](session)
-    assert len(asked) >= (2 if what == "the credit of an account" else 1)
+    assert asked
     for sql, parameters in asked:
         names = _tables_of(sql)
         for row in ask(f"EXPLAIN QUERY PLAN {sql}", parameters):

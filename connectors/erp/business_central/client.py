@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from threading import Lock
 from typing import Any, Literal, TypeVar
 from urllib.parse import quote, urlsplit
@@ -292,7 +293,7 @@ class BusinessCentralClient:
     def moment_of(self, answer: Answer | None) -> datetime:
         """When the server answered by its own clock (whole seconds); by ours when it does not say."""
         try:
-            return ensure_aware(parsedate_to_datetime(answer.headers["Date"] if answer is not None else ""))
+            return _moment_of_date(answer.headers["Date"] if answer is not None else "")
         except (KeyError, ValueError, TypeError):
             return self._clock()
 
@@ -328,6 +329,12 @@ class BusinessCentralClient:
                 f"company {row.name!r} has no LCY Code in its General Ledger Setup: without it no amount has a currency"
             )
         return currency
+
+
+@lru_cache(maxsize=8)
+def _moment_of_date(header: str) -> datetime:
+    """Kept, since many answers come in one second. Raises ValueError and TypeError for what is no date."""
+    return ensure_aware(parsedate_to_datetime(header))
 
 
 def key_of(external_id: str) -> str | None:

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
+from uuid import UUID
 
 import msgspec
 
@@ -61,7 +63,10 @@ class _Terms(msgspec.Struct):
 # Inside a JSON text the quotes are escaped, so that this finds members only.
 _ETAG = re.compile(rb'"@odata\.etag"\s*:\s*"(?:[^"\\]|\\.)*"\s*,\s*')
 
+_CONTEXT = re.compile(rb'\s*\{\s*"@odata\.context"\s*:\s*"(?:[^"\\]|\\.)*"\s*,')
+
 _terms = msgspec.json.Decoder(_Terms)
+_ONE = str(UUID(int=0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,10 +239,22 @@ class ODataStream:
         key = key_of(external_id)
         if key is None:
             raise RecordNotFound(f"{external_id!r} is no id of Business Central", operation=self._operation)
-        return self._client.path(self._source.entity_set, key, self._shape_options)
+        before, after = self._around_a_key
+        return before + key + after
+
+    @cached_property
+    def _around_a_key(self) -> tuple[str, str]:
+        """What stands before and behind the key in the path of a single record."""
+        before, _, after = self._client.path(self._source.entity_set, _ONE, self._shape_options).rpartition(_ONE)
+        return before, after
 
     def _record_of(self, body: bytes, additions: Additions) -> SourceRecord:
         """A single record in the very bytes that it has in a list: without the context that OData puts in front."""
+        context = _CONTEXT.match(body)
+        if context is not None:
+            record = self._reader.one(b"{" + body[context.end() :].rstrip(), operation=self._operation)
+            if record is not None:
+                return additions.to([record])[0]
         try:
             members = decode_as(body, dict[str, msgspec.Raw])
         except (ValueError, RecursionError):
