@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -107,7 +108,8 @@ class StreamRun:
         binding_ids = self._binding_ids(writes)
         body = page_store.pack_payloads([arrival.record.payload for arrival in writes]) if writes else b""
         met = [row[1] for row in work.unchanged] + binding_ids + work.known_failures
-        with tracing.span("store") as span, session.transaction():
+        is_a_look = self._is_a_look(work) and position is None and not deleted and not finished
+        with tracing.span("store") as span, nullcontext() if is_a_look else session.transaction():
             if self.lease is not None:
                 self.lease.renew(session, now)
             self._check_still_so(work)
@@ -150,6 +152,11 @@ class StreamRun:
             if span is not None:
                 tracing.describe(span, **self._told_of(work, writes))
         self._count(work, writes, discarded)
+
+    def _is_a_look(self, work: PageWork) -> bool:
+        """A live look-up that found nothing new: one statement says when, and is whole by itself."""
+        others = work.arrivals or work.letters or work.deferrals or self.set_aside
+        return self.lease is None and not others and len(work.unchanged_moments) <= 1
 
     def _told_of(self, work: PageWork, writes: Sequence[Arrival]) -> dict[str, object]:
         """What a trace says of a stored page: by these ids a record is followed."""

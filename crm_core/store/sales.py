@@ -26,7 +26,7 @@ from crm_core.store.session import Row, Session, row_decoder
 
 _RESERVATIONS = 2**53
 """As many as a number of a browser's script can tell apart."""
-_readings: dict[tuple[type[Session], EntityType, str], tuple[str, Callable[[Row], Row]]] = {}
+_readings: dict[tuple[type[Session], EntityType, EntityType], tuple[str, Callable[[Row], Row]]] = {}
 """Made once for each kind of database: making one takes longer than an answer's queries."""
 
 
@@ -37,6 +37,19 @@ class Bound:
     entity: Entity
     connection: ConnectionName | None
     external_id: ExternalId | None
+
+
+Key = tuple[ConnectionName, ExternalId]
+"""A record of a back office."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """bound: the entities of an account or product, once for each binding. records: of the account or product itself,
+    of all connections."""
+
+    bound: list[Bound]
+    records: list[Key]
 
 
 def check_exists(session: Session, entity: EntityType, crm_id: int) -> None:
@@ -53,38 +66,64 @@ def entities_by_id(session: Session, entity: EntityType, crm_ids: Sequence[int])
     return {crm_id: entity_of(entity, values, crm_id) for crm_id, values in found.items()}
 
 
-def bound_entities(session: Session, entity: EntityType, field: str, crm_id: int) -> list[Bound]:
-    """Entities without parts (credit, stock levels) that refer to an account or product, once for each binding.
+def known_of(session: Session, entity: EntityType, owner: EntityType, crm_id: int) -> Known:
+    """What is kept of an account's credit, or of a product's stock levels: entities without parts, and both ends.
 
-    One that is bound to nothing is there once; one whose records are all gone is left out.
+    An entity that is bound to nothing is there once; one whose records are all gone is left out.
     """
-    key = type(session), entity, field
+    key = type(session), entity, owner
     if key not in _readings:
-        _readings[key] = _reading(session, entity, field)
+        _readings[key] = _reading(session, entity, owner)
     sql, decode = _readings[key]
-    found: list[Bound] = []
-    for found_id, rows in groupby(session.all(sql, (entity.value, crm_id)), itemgetter(0)):
-        bindings = list(rows)
-        made = entity_of(entity, decode(bindings[0])[1:], CrmId(found_id))
-        bindings = [row for row in bindings if row[-2] is not None]
-        found += [Bound(made, row[-3], row[-2]) for row in bindings if row[-1] is None]
+    bound: list[Bound] = []
+    records: list[Key] = []
+    for found_id, group in groupby(session.all(sql, (entity.value, crm_id, owner.value, crm_id)), itemgetter(0)):
+        rows = list(group)
+        if found_id is None:
+            records = [(row[-4], row[-3]) for row in rows]
+            continue
+        made = entity_of(entity, decode(rows[0])[1:], CrmId(found_id))
+        bindings = [row for row in rows if row[-3] is not None]
+        bound += [Bound(made, row[-4], row[-3]) for row in bindings if row[-2] is None]
         if not bindings:
-            found.append(Bound(made, None, None))
-    return found
+            bound.append(Bound(made, None, None))
+    return Known(bound, records)
 
 
-def _reading(session: Session, entity: EntityType, field: str) -> tuple[str, Callable[[Row], Row]]:
-    """The statement that reads entities by a field with their records, values in the order of their schema, and what
-    decodes the entity's part of a row."""
+def _reading(session: Session, entity: EntityType, owner: EntityType) -> tuple[str, Callable[[Row], Row]]:
+    """The statement that reads it all at once, values in the order of their schema, and what decodes an entity's part.
+
+    One statement and not three: each costs a network's round trip, or with SQLite several turns of the threads.
+    """
     table = table_of(entity)
     columns = sorted(table.columns, key=lambda column: column.position)
     names = ", ".join(f'e."{column.name}"' for column in columns)
+    last = len(columns) + 5
     sql = (
-        f"SELECT e.id, {names}, s.connection, b.external_id, b.deleted_at FROM {table.name} e"
+        f"SELECT e.id, {names}, s.connection, b.external_id, b.deleted_at, s.id FROM {table.name} e"
         " LEFT JOIN streams s ON s.entity = ? LEFT JOIN bindings b ON b.stream_id = s.id AND b.crm_id = e.id"
-        f' WHERE e."{field}" = ? ORDER BY e.id, s.id, b.external_id'
+        f' WHERE e."{owner.value}_id" = ?'
+        f" UNION ALL SELECT NULL{', NULL' * len(columns)}, s.connection, b.external_id, NULL, s.id FROM streams s"
+        " JOIN bindings b ON b.stream_id = s.id WHERE s.entity = ? AND b.crm_id = ? AND b.deleted_at IS NULL"
+        f" ORDER BY 1, {last}, {last - 2}"
     )
     return sql, row_decoder(session, columns)
+
+
+def keys_known_of(session: Session, entity: EntityType, owner: EntityType, crm_id: int) -> tuple[list[Key], list[Key]]:
+    """The records behind the entities of an account or product, and its own; those that are gone are left out."""
+    rows = session.all(
+        f"SELECT 0, s.id, s.connection, b.external_id FROM {table_of(entity).name} e JOIN streams s ON s.entity = ?"
+        f' JOIN bindings b ON b.stream_id = s.id AND b.crm_id = e.id WHERE e."{owner.value}_id" = ?'
+        " AND b.deleted_at IS NULL"
+        " UNION ALL SELECT 1, s.id, s.connection, b.external_id FROM streams s JOIN bindings b ON b.stream_id = s.id"
+        " WHERE s.entity = ? AND b.crm_id = ? AND b.deleted_at IS NULL ORDER BY 1, 2, 4",
+        (entity.value, crm_id, owner.value, crm_id),
+    )
+    behind: tuple[list[Key], list[Key]] = [], []
+    for end, _, connection, external_id in rows:
+        behind[end].append((connection, external_id))
+    return behind
 
 
 def records_of(session: Session, entity: EntityType, crm_id: int) -> list[tuple[ConnectionName, ExternalId]]:
@@ -95,21 +134,6 @@ def records_of(session: Session, entity: EntityType, crm_id: int) -> list[tuple[
             "SELECT s.connection, b.external_id FROM streams s JOIN bindings b ON b.stream_id = s.id AND b.crm_id = ?"
             " WHERE s.entity = ? AND b.deleted_at IS NULL ORDER BY s.id, b.external_id",
             (crm_id, entity.value),
-        )
-    ]
-
-
-def keys_of_field(
-    session: Session, entity: EntityType, field: str, crm_id: int
-) -> list[tuple[ConnectionName, ExternalId]]:
-    """The records behind the entities that refer to an account or product; those that are gone are left out."""
-    return [
-        (ConnectionName(connection), ExternalId(external_id))
-        for connection, external_id in session.all(
-            f"SELECT s.connection, b.external_id FROM {table_of(entity).name} e JOIN streams s ON s.entity = ?"
-            f' JOIN bindings b ON b.stream_id = s.id AND b.crm_id = e.id WHERE e."{field}" = ?'
-            " AND b.deleted_at IS NULL ORDER BY s.id, b.external_id",
-            (entity.value, crm_id),
         )
     ]
 
@@ -145,36 +169,6 @@ class OwnOrder:
 
 
 _DONE = ("done", "cancelled", "draft", "quotation")
-
-
-def own_orders(session: Session, account_id: int, connections: Sequence[str]) -> list[OwnOrder]:
-    """The open orders of an account that came about here, with their newest intent on each of these connections.
-
-    An order whose intents were all given up is none of them.
-    """
-    condition, keys = session.where_in("o.connection", list(connections))
-    rows = session.all(
-        "SELECT r.id, o.connection, o.state, o.changed_at, r.currency, r.total_amount, r.untaxed_amount"
-        f" FROM orders r LEFT JOIN outbox o ON {condition} AND o.entity = 'order' AND o.crm_id = r.id"
-        " WHERE r.account_id = ? AND r.status NOT IN (?, ?, ?, ?) AND (o.state <> 'cancelled' OR (o.id IS NULL"
-        " AND NOT EXISTS (SELECT 1 FROM streams s JOIN bindings b ON b.stream_id = s.id AND b.crm_id = r.id"
-        " WHERE s.entity = 'order'))) ORDER BY r.id, o.id",
-        (keys, account_id, *_DONE),
-    )
-    number = session.decode(Kind.NUMBER)
-    newest: dict[tuple[int, str | None], OwnOrder] = {}
-    for order_id, connection, state, changed_at, currency, total, untaxed in rows:
-        amount = total if total is not None else untaxed
-        newest[order_id, connection] = OwnOrder(
-            CrmId(order_id),
-            None if connection is None else ConnectionName(connection),
-            IntentState.QUEUED if state is None else IntentState(state),
-            unstamp(session, changed_at),
-            currency,
-            amount if amount is None or number is None else number(amount),
-            is_taxed=total is not None,
-        )
-    return list(newest.values())
 
 
 def open_order_ids(session: Session, account_id: int, connection: str) -> list[CrmId]:
@@ -236,14 +230,45 @@ def take_turn(session: Session, account_id: int) -> None:
     session.run("UPDATE credit_turns SET turn = turn + 1 WHERE account_id = ?", (account_id,))
 
 
-def reservations_of(session: Session, account_id: int, moment: datetime) -> list[Reservation]:
-    """What is promised of an account's credit at this moment."""
+def claims_on(
+    session: Session, account_id: int, connections: Sequence[str], moment: datetime
+) -> tuple[list[OwnOrder], list[Reservation]]:
+    """The open orders of an account that came about here, with their newest intent on each of these connections, and
+    what is promised of its credit at this moment.
+
+    An order whose intents were all given up is none of them. One statement: a promise that becomes an order between two
+    of them would be in neither, and be promised twice.
+    """
+    condition, keys = session.where_in("o.connection", list(connections))
     rows = session.all(
-        "SELECT id, account_id, currency, amount, expires_at FROM credit_reservations"
-        " WHERE account_id = ? AND expires_at > ? ORDER BY id",
-        (account_id, stamp(session, moment)),
+        "SELECT 0, r.id, o.id, o.connection, o.state, o.changed_at, r.currency, r.total_amount, r.untaxed_amount"
+        f" FROM orders r LEFT JOIN outbox o ON {condition} AND o.entity = 'order' AND o.crm_id = r.id"
+        " WHERE r.account_id = ? AND r.status NOT IN (?, ?, ?, ?) AND (o.state <> 'cancelled' OR (o.id IS NULL"
+        " AND NOT EXISTS (SELECT 1 FROM streams s JOIN bindings b ON b.stream_id = s.id AND b.crm_id = r.id"
+        " WHERE s.entity = 'order')))"
+        " UNION ALL SELECT 1, id, NULL, NULL, NULL, expires_at, currency, amount, NULL FROM credit_reservations"
+        " WHERE account_id = ? AND expires_at > ? ORDER BY 1, 2, 3",
+        (keys, account_id, *_DONE, account_id, stamp(session, moment)),
     )
-    return [_reservation(session, row) for row in rows]
+    decode = session.decode(Kind.NUMBER)
+    newest: dict[tuple[int, str | None], OwnOrder] = {}
+    promised = []
+    for is_promise, row_id, _, connection, state, at, currency, total, untaxed in rows:
+        told = total if total is not None else untaxed
+        amount = told if told is None or decode is None else decode(told)
+        if is_promise:
+            promised.append(Reservation(row_id, CrmId(account_id), currency, amount, get_moment(session, at)))
+            continue
+        newest[row_id, connection] = OwnOrder(
+            CrmId(row_id),
+            None if connection is None else ConnectionName(connection),
+            IntentState.QUEUED if state is None else IntentState(state),
+            unstamp(session, at),
+            currency,
+            amount,
+            is_taxed=total is not None,
+        )
+    return list(newest.values()), promised
 
 
 def add_reservation(
@@ -280,13 +305,6 @@ def release_reservation(session: Session, reservation_id: int, account_id: int |
     """Within a transaction: it holds nothing any more. False when there was none, or none of that account's."""
     of_account, account = ("", ()) if account_id is None else (" AND account_id = ?", (account_id,))
     return session.run(f"DELETE FROM credit_reservations WHERE id = ?{of_account}", (reservation_id, *account)) == 1
-
-
-def _reservation(session: Session, row: Row) -> Reservation:
-    number = session.decode(Kind.NUMBER)
-    return Reservation(
-        row[0], CrmId(row[1]), row[2], row[3] if number is None else number(row[3]), get_moment(session, row[4])
-    )
 
 
 # -- entered orders ---------------------------------------------------------------------------------------------------

@@ -84,7 +84,8 @@ def credit_at_hand(
     """Raises EntityAbsent for an account that there is not."""
     readings = []
     seen: set[ConnectionName] = set()
-    for bound in store.bound_entities(session, EntityType.CREDIT, "account_id", account_id):
+    known = store.known_of(session, EntityType.CREDIT, EntityType.ACCOUNT, account_id)
+    for bound in known.bound:
         credit, connection = bound.entity, bound.connection or NOT_BOUND
         assert isinstance(credit, Credit)
         seen.add(connection)
@@ -97,12 +98,11 @@ def credit_at_hand(
         is_known = source.provenance is not Provenance.UNKNOWN
         moment = outcome.asked_at if source.provenance is Provenance.LIVE and outcome else credit.as_of - CLOCKS_APART
         readings.append(CreditReading(connection, credit if is_known else None, source, moment if is_known else None))
-    records = store.records_of(session, EntityType.ACCOUNT, account_id)
-    if not readings and not records:
+    if not readings and not known.records:
         store.check_exists(session, EntityType.ACCOUNT, account_id)
     missing = [
         (connection, external_id)
-        for connection, external_id in records
+        for connection, external_id in known.records
         if connection not in seen and look_ups.offers(connection, EntityType.CREDIT)
     ]
     for connection, external_id in missing:
@@ -113,9 +113,10 @@ def credit_at_hand(
         readings.append(CreditReading(connection, None, Source(connection, Provenance.UNKNOWN, None, None, reason)))
     roles = roles_of([reading.connection for reading in readings], settings.join)
     counted = _counted(session, account_id, roles, readings, settings, freshness, now)
-    own = [_with_tax(session, order, settings) for order in store.own_orders(session, account_id, pushing)]
+    orders, promised = store.claims_on(session, account_id, pushing, now)
+    own = [_with_tax(session, order, settings) for order in orders]
     reserved: dict[str, Decimal] = {}
-    for held in store.reservations_of(session, account_id, now):
+    for held in promised:
         if held.id != without_reservation:
             reserved[held.currency] = reserved.get(held.currency, Decimal(0)) + held.amount
     claims = claims_of(own, reserved, roles, readings, counted)
@@ -200,20 +201,20 @@ def records_to_ask(
     if freshness.fresh_seconds is None:
         return []
     if freshness.fresh_seconds == 0:
-        wanted = store.keys_of_field(session, EntityType.CREDIT, "account_id", account_id)
+        wanted, records = store.keys_known_of(session, EntityType.CREDIT, EntityType.ACCOUNT, account_id)
         seen = {connection for connection, _ in wanted}
     else:
-        kept = store.bound_entities(session, EntityType.CREDIT, "account_id", account_id)
-        seen = {bound.connection for bound in kept if bound.connection is not None}
+        known = store.known_of(session, EntityType.CREDIT, EntityType.ACCOUNT, account_id)
+        records = known.records
+        seen = {bound.connection for bound in known.bound if bound.connection is not None}
         wanted = [
             (bound.connection, bound.external_id)
-            for bound in kept
+            for bound in known.bound
             if bound.connection is not None and bound.external_id is not None and _is_old(bound.entity, freshness, now)
         ]
-    # In every back office that we know, a credit has the key of the account that it is of.
-    records = store.records_of(session, EntityType.ACCOUNT, account_id)
     if not records and not wanted:
         store.check_exists(session, EntityType.ACCOUNT, account_id)
+    # In every back office that we know, a credit has the key of the account that it is of.
     return wanted + [
         (connection, external_id)
         for connection, external_id in records

@@ -26,20 +26,21 @@ def products_to_ask(
         return []
     store.check_exists(session, EntityType.PRODUCT, product_id)
     oldest: dict[ConnectionName, float] = {}
-    for level, connection, _ in _levels(session, product_id, settings):
+    known = store.known_of(session, EntityType.STOCK_LEVEL, EntityType.PRODUCT, product_id)
+    for level, connection, _ in _levels(known, settings):
         age = (now - level.as_of).total_seconds()
         oldest[connection] = max(age, oldest.get(connection, age))
     return [
         key
-        for key in _records(session, product_id, settings, look_ups)
+        for key in _records(known, settings, look_ups)
         if key[0] not in oldest or not freshness.is_fresh(oldest[key[0]])
     ]
 
 
 def known_levels(session: Session, product_id: CrmId, connection: ConnectionName) -> list[ExternalId]:
     """The levels of a product that a connection has told before."""
-    levels = store.bound_entities(session, EntityType.STOCK_LEVEL, "product_id", product_id)
-    return [one.external_id for one in levels if one.connection == connection and one.external_id is not None]
+    keys, _ = store.keys_known_of(session, EntityType.STOCK_LEVEL, EntityType.PRODUCT, product_id)
+    return [external_id for name, external_id in keys if name == connection]
 
 
 def stock_at_hand(
@@ -62,13 +63,14 @@ def stock_at_hand(
         group = store.entities_by_id(session, EntityType.UNIT_GROUP, [product.unit_group_id]).get(product.unit_group_id)
     outcomes = {connection: outcome for (connection, _), outcome in asked.items()}
     readings = []
-    for level, connection, external_id in _levels(session, product_id, settings):
+    known = store.known_of(session, EntityType.STOCK_LEVEL, EntityType.PRODUCT, product_id)
+    for level, connection, external_id in _levels(known, settings):
         outcome = _outcome_of(external_id, outcomes.get(connection))
         readings.append(LevelReading(level, source_of(connection, level.as_of, outcome, freshness, now)))
     telling = {reading.source.connection for reading in readings}
     silent = [
         Source(connection, Provenance.UNKNOWN, None, None, _why_silent(outcomes.get(connection)))
-        for connection, _ in _records(session, product_id, settings, look_ups)
+        for connection, _ in _records(known, settings, look_ups)
         if connection not in telling
     ]
     houses = store.entities_by_id(session, EntityType.WAREHOUSE, [r.level.warehouse_id for r in readings])
@@ -76,23 +78,19 @@ def stock_at_hand(
     return stock_answer(product, group if isinstance(group, UnitGroup) else None, warehouses, readings, silent, unit)
 
 
-def _levels(
-    session: Session, product_id: CrmId, settings: SalesSettings
-) -> Iterator[tuple[StockLevel, ConnectionName, ExternalId]]:
-    for bound in store.bound_entities(session, EntityType.STOCK_LEVEL, "product_id", product_id):
+def _levels(known: store.Known, settings: SalesSettings) -> Iterator[tuple[StockLevel, ConnectionName, ExternalId]]:
+    for bound in known.bound:
         if bound.connection is None or bound.external_id is None or not _counts(settings, bound.connection):
             continue
         assert isinstance(bound.entity, StockLevel)
         yield bound.entity, bound.connection, bound.external_id
 
 
-def _records(
-    session: Session, product_id: CrmId, settings: SalesSettings, look_ups: LookUps
-) -> list[tuple[ConnectionName, ExternalId]]:
+def _records(known: store.Known, settings: SalesSettings, look_ups: LookUps) -> list[tuple[ConnectionName, ExternalId]]:
     """The product as the back offices know it, where they tell its stock."""
     return [
         (connection, external_id)
-        for connection, external_id in store.records_of(session, EntityType.PRODUCT, product_id)
+        for connection, external_id in known.records
         if look_ups.offers(connection, EntityType.STOCK_LEVEL) and _counts(settings, connection)
     ]
 

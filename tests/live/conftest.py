@@ -79,7 +79,7 @@ class Office:
     def credit_of(self, account_id: CrmId) -> Credit:
         """What is kept of an account's credit."""
         with opened(self.hub) as session:
-            found = store.bound_entities(session, EntityType.CREDIT, "account_id", account_id)
+            found = store.known_of(session, EntityType.CREDIT, EntityType.ACCOUNT, account_id).bound
         assert isinstance(found[0].entity, Credit)
         return found[0].entity
 

@@ -34,7 +34,7 @@ class Shop:
     def promised(self) -> tuple[Decimal, Decimal]:
         """(reserved, ordered) of the account now."""
         with opened(self.hub) as session:
-            held = store.reservations_of(session, self.account, self.hub.clock())
+            _, held = store.claims_on(session, self.account, [], self.hub.clock())
             orders = session.all("SELECT untaxed_amount FROM orders WHERE account_id = ?", (self.account,))
         return sum((one.amount for one in held), Decimal(0)), sum((Decimal(row[0]) for row in orders), Decimal(0))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from crm_core.ids import ConnectionName, CrmId, EntityType, ExternalId
+from crm_core.ids import ConnectionName, EntityType, ExternalId
 from crm_core.store import outbox_steps, sales
 from crm_core.store.database import Database
 from crm_core.store.leases import take_lease
@@ -28,12 +28,12 @@ KEPT = (
 
 WORK: dict[str, Callable[[Session], Any]] = {
     "the records of an account": lambda s: sales.records_of(s, EntityType.ACCOUNT, 1),
-    "the credit of an account": lambda s: sales.bound_entities(s, EntityType.CREDIT, "account_id", 1),
-    "the credit records of an account": lambda s: sales.keys_of_field(s, EntityType.CREDIT, "account_id", 1),
-    "the stock of a product": lambda s: sales.bound_entities(s, EntityType.STOCK_LEVEL, "product_id", 1),
-    "the open orders of an account": lambda s: sales.own_orders(s, 1, ["erp"]),
+    "the credit of an account": lambda s: sales.known_of(s, EntityType.CREDIT, EntityType.ACCOUNT, 1),
+    "the credit records of an account": lambda s: sales.keys_known_of(s, EntityType.CREDIT, EntityType.ACCOUNT, 1),
+    "the stock of a product": lambda s: sales.known_of(s, EntityType.STOCK_LEVEL, EntityType.PRODUCT, 1),
+    "the level records of a product": lambda s: sales.keys_known_of(s, EntityType.STOCK_LEVEL, EntityType.PRODUCT, 1),
+    "what is claimed of an account's credit": lambda s: sales.claims_on(s, 1, ["erp"], NOW),
     "the open orders that a back office has": lambda s: sales.open_order_ids(s, 1, "erp"),
-    "what is promised to an account": lambda s: sales.reservations_of(s, CrmId(1), NOW),
     "the price of a line": lambda s: sales.prices_for(s, 1, [1, 2]),
     "entities by their records": lambda s: crm_ids_of(s, "erp", EntityType.PRODUCT, ["1", "2"]),
     "records by their entities": lambda s: external_ids_of(s, "erp", EntityType.PRODUCT, [1, 2]),
