@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 
 from connectors.abilities import OrderAnswer, OrderSimulating, SimulatedOrder, StockSource
 from connectors.envelopes import SourceRecord
 from connectors.registry import get_connector
-from crm_core.errors import ConfigurationFault, CounterfoilError, RecordNotFound
+from crm_core.errors import CounterfoilError, RecordNotFound
 from crm_core.ids import ConnectionName, EntityType, ExternalId
 from sync_jobs.bootstrap import Hub
 from sync_jobs.live.answers import BreakerReport, Provenance, Source
@@ -39,12 +41,24 @@ class Outcome:
     problems: Mapping[str, str] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    """asked_at: by our clock, before the call. began: of `time.perf_counter`."""
+
+    records: Sequence[SourceRecord]
+    asked_at: datetime
+    began: float
+
+
 class LookUps:
     """Looks records up in all back offices, each at most once at a time. Thread-safe."""
 
     def __init__(self, hub: Hub, timer: Timer, intake: Intake) -> None:
         self._hub, self._intake = hub, intake
         self._flights: Flights[Outcome] = Flights(timer)
+        # SQLite has one writer, and each of its statements hands the interpreter over and back: of many threads that
+        # go on at once, each waits for all others at every step. PostgreSQL's answers cross a network meanwhile.
+        self._turn: AbstractContextManager[object] = threading.RLock() if hub.database.is_sqlite else nullcontext()
         sales = hub.settings.sales
         self.offices = {
             name: Office(connection, sales, hub.clock, hub.meters)
@@ -130,39 +144,44 @@ class LookUps:
         seconds: float,
     ) -> Future[Outcome]:
         def begin() -> Future[Outcome]:
+            made: Future[Outcome] = Future()
             office = self.offices.get(connection)
             if office is None:
-                raise ConfigurationFault(f"there is no connection {connection!r} any more")
-            return office.call(lambda opened: self._take(connection, entity, fetch, opened), seconds=seconds)
+                made.set_result(Outcome(self._hub.clock(), f"there is no connection {connection!r} any more"))
+                return made
 
-        settled: Future[Outcome] = Future()
-        asked_at = self._hub.clock()
+            def arrived(fetched: Future[_Fetched]) -> None:
+                with self._turn:
+                    made.set_result(self._outcome(connection, entity, fetched))
 
-        def settle(done: Future[Outcome]) -> None:
-            error = done.exception()
-            if error is None:
-                settled.set_result(done.result())
-            else:
-                is_gone = isinstance(error, RecordNotFound)
-                settled.set_result(Outcome(asked_at, _reason_of(error), may_fall_back=not is_gone))
+            office.call(lambda opened: self._fetched(fetch, opened), seconds=seconds).add_done_callback(arrived)
+            return made
 
-        self._flights.share((connection, entity, what), begin).add_done_callback(settle)
-        return settled
+        return self._flights.share((connection, entity, what), begin)
 
-    def _take(
-        self,
-        connection: ConnectionName,
-        entity: EntityType,
-        fetch: Callable[[Opened], Sequence[SourceRecord]],
-        opened: Opened,
-    ) -> Outcome:
+    def _fetched(self, fetch: Callable[[Opened], Sequence[SourceRecord]], opened: Opened) -> _Fetched:
         asked_at, began = self._hub.clock(), time.perf_counter()
-        records = fetch(opened)
-        problems = self._intake.take(connection, entity, records, asked_at)
+        return _Fetched(fetch(opened), asked_at, began)
+
+    def _outcome(self, connection: ConnectionName, entity: EntityType, fetched: Future[_Fetched]) -> Outcome:
+        """What came is stored."""
+        try:
+            found = fetched.result()
+            problems = self._intake.take(connection, entity, found.records, found.asked_at)
+        except CancelledError:
+            return Outcome(self._hub.clock(), "nothing more is asked: the hub is closing")
+        except Exception as error:
+            if not isinstance(error, CounterfoilError):
+                log.exception("a look-up failed")
+            is_gone = isinstance(error, RecordNotFound)
+            return Outcome(self._hub.clock(), _reason_of(error), may_fall_back=not is_gone)
+        records, asked_at = found.records, found.asked_at
         if log.isEnabledFor(logging.INFO):
             keys = {"connection": connection, "entity": entity.value, "status": "partial" if problems else "succeeded"}
             counts = {"read": len(records), "dead": len(problems)}
-            log.info("looked_up", extra={**keys, "counts": counts, "seconds": round(time.perf_counter() - began, 4)})
+            log.info(
+                "looked_up", extra={**keys, "counts": counts, "seconds": round(time.perf_counter() - found.began, 4)}
+            )
         if len(records) == 1 and problems:
             return Outcome(asked_at, next(iter(problems.values())), may_fall_back=False, problems=problems)
         return Outcome(asked_at, taken=frozenset(record.external_id for record in records), problems=problems)
