@@ -7,6 +7,7 @@ and puts headers on every answer that keep a browser from guessing, framing and 
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 import secrets
@@ -93,15 +94,19 @@ class Door:
             if status == 0:
                 await answer_problem(problem_of(error), request_id, answer)
         finally:
-            route = getattr(scope.get("route"), "path", "-")
+            # the server sends what it has when this turn of the loop ends: the answer does not wait for its notes
             seconds = time.perf_counter() - began
-            self._metrics.answered(scope["method"], route, status, seconds)
-            if log.isEnabledFor(logging.INFO):  # the route, not the path: a path holds ids and what was searched for
-                keys = {"method": scope["method"], "route": route, "status": status, "request": request_id}
-                log.info("request_answered", extra={**keys, "seconds": round(seconds, 4)})
-            on_answered = state.get("on_answered")
-            if on_answered is not None:
-                on_answered(status)
+            asyncio.get_running_loop().call_soon(self._note, scope, request_id, status, seconds)
+
+    def _note(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "-")
+        self._metrics.answered(scope["method"], route, status, seconds)
+        if log.isEnabledFor(logging.INFO):  # the route, not the path: a path holds ids and what was searched for
+            keys = {"method": scope["method"], "route": route, "status": status, "request": request_id}
+            log.info("request_answered", extra={**keys, "seconds": round(seconds, 4)})
+        on_answered = scope["state"].get("on_answered")
+        if on_answered is not None:
+            on_answered(status)
 
     def _refused(self, scope: Scope) -> Problem | None:
         host = origin = site = None

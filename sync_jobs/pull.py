@@ -241,12 +241,11 @@ class Puller:
         stream.store(work, asked_at=asked_at)
         return work
 
-    def look_again(self, entity: EntityType, external_ids: Sequence[str]) -> None:
+    def look_again(self, entity: EntityType) -> None:
         """Forget what other processes may have changed since the last records were taken; these are taken next."""
         self._references = References(self.session, self.connection)
         stream = self.stream_of(entity)
         stream.mapper.references = self._references
-        stream.set_aside = letter_store.set_aside_ids(self.session, stream.stream_id, external_ids)
         stream.own.forget()
         stream.mapper.forget()
 
@@ -263,7 +262,13 @@ class Puller:
     ) -> PageWork:
         work = PageWork()
         if records:
-            known = page_store.bindings_of(self.session, stream.stream_id, [record.external_id for record in records])
+            external_ids = [record.external_id for record in records]
+            if self.lease is not None:
+                known = page_store.bindings_of(self.session, stream.stream_id, external_ids)
+            else:  # a run beside this one may have set some of them aside since
+                known, stream.set_aside = page_store.bindings_and_set_aside(
+                    self.session, stream.stream_id, external_ids
+                )
             arrivals = stream.mapper.split(records, prints, known, work, ahead, is_edited=is_edited)
             if asked_at is not None and stream.mapper.moment_position < 0:
                 is_job = self.lease is not None

@@ -177,16 +177,12 @@ def add_deferrals(
     )  # fmt: skip
 
 
-def set_aside_ids(session: Session, stream_id: int, among: Sequence[str] | None = None) -> set[str]:
-    """The external ids, all or those among these, that are in an open letter or deferred; usually few or none."""
-    condition, keys = "1 = 1", list[Any]()
-    if among is not None:
-        condition, parameter = session.where_in("external_id", among)
-        keys = [parameter]
+def set_aside_ids(session: Session, stream_id: int) -> set[str]:
+    """The external ids that are in an open letter or deferred; usually few or none."""
     rows = session.all(
-        f"SELECT external_id FROM dead_letters WHERE stream_id = ? AND status = 'open' AND {condition}"
-        f" UNION SELECT external_id FROM deferred WHERE stream_id = ? AND {condition}",
-        (stream_id, *keys, stream_id, *keys),
+        "SELECT external_id FROM dead_letters WHERE stream_id = ? AND status = 'open'"
+        " UNION SELECT external_id FROM deferred WHERE stream_id = ?",
+        (stream_id, stream_id),
     )
     return {row[0] for row in rows}
 

@@ -83,6 +83,22 @@ def bindings_of(session: Session, stream_id: int, external_ids: Sequence[str]) -
     return {row[0]: row for row in rows}
 
 
+def bindings_and_set_aside(
+    session: Session, stream_id: int, external_ids: Sequence[str]
+) -> tuple[dict[str, Row], set[str]]:
+    """The same, and which of these records are in an open letter or deferred: one statement, for who waits for it."""
+    condition, keys = session.where_in("external_id", external_ids)
+    nothing = ", NULL" * (len(Binding._fields) - 1)
+    rows = session.all(
+        f"SELECT {_BINDING_COLUMNS}, 0 FROM bindings WHERE stream_id = ? AND {condition}"
+        f" UNION ALL SELECT external_id{nothing}, 1 FROM dead_letters"
+        f" WHERE stream_id = ? AND status = 'open' AND {condition}"
+        f" UNION ALL SELECT external_id{nothing}, 1 FROM deferred WHERE stream_id = ? AND {condition}",
+        (stream_id, keys) * 3,
+    )
+    return {row[0]: row[:-1] for row in rows if not row[-1]}, {row[0] for row in rows if row[-1]}
+
+
 def known_records(session: Session, stream_id: int, *, at_once: int = 5000) -> Iterator[list[Row]]:
     """(external id, binding id, when it was deleted) of every record of a stream, a part at a time."""
     last = ""

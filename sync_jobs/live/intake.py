@@ -107,7 +107,7 @@ class Intake:
         for one in sorted(group, key=lambda waiting: waiting.asked_at):
             records |= {record.external_id: (record, one.asked_at) for record in one.records}
         chosen = [record for record, _ in records.values()]
-        puller.look_again(entity, list(records))  # other processes may have changed what is there
+        puller.look_again(entity)  # other processes may have changed what is there
         asked_at = min((moment for _, moment in records.values()), default=self._hub.clock())
         for tries_left in range(_TRIES - 1, -1, -1):
             try:

@@ -14,7 +14,7 @@ from crm_core.store import outbox_steps, sales
 from crm_core.store.database import Database
 from crm_core.store.leases import take_lease
 from crm_core.store.letters import set_aside_ids
-from crm_core.store.page import crm_ids_of, external_ids_of
+from crm_core.store.page import bindings_and_set_aside, crm_ids_of, external_ids_of
 from crm_core.store.session import Session
 from crm_core.store.sqlite import SqliteSession
 
@@ -37,7 +37,7 @@ WORK: dict[str, Callable[[Session], Any]] = {
     "the price of a line": lambda s: sales.prices_for(s, 1, [1, 2]),
     "entities by their records": lambda s: crm_ids_of(s, "erp", EntityType.PRODUCT, ["1", "2"]),
     "records by their entities": lambda s: external_ids_of(s, "erp", EntityType.PRODUCT, [1, 2]),
-    "which of these are set aside": lambda s: set_aside_ids(s, 1, ["1", "2"]),
+    "records that a live look-up brings": lambda s: bindings_and_set_aside(s, 1, ["1", "2"]),
     "the next intents": lambda s: outbox_steps.claim(s, ERP, "me", NOW, NOW, 10),
     "the next intents to look up": lambda s: outbox_steps.claim_lost(s, ERP, "me", NOW, NOW, 10),
     "a claim": lambda s: outbox_steps._lease(
@@ -95,8 +95,8 @@ def test_of_some_records_only_those_that_are_set_aside_are_told(session: SqliteS
         " run_id, first_at, last_at) VALUES (?, ?, ?, ?, 'invalid_value', 'm', x'00', x'00', 1, 1, 'n', 'n')",
         [(1, 1, "A", "open"), (2, 1, "B", "resolved"), (3, 1, "C", "open"), (4, 2, "B", "open")],
     )
-    assert set_aside_ids(session, 1, ["A", "B"]) == {"A"}
-    assert set_aside_ids(session, 1, []) == set()
+    assert bindings_and_set_aside(session, 1, ["A", "B"]) == ({}, {"A"})
+    assert bindings_and_set_aside(session, 1, []) == ({}, set())
     assert set_aside_ids(session, 1) == {"A", "C"}
 
 
