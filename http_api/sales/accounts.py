@@ -19,10 +19,10 @@ from http_api.sales.shapes import (
     AccountsShape,
     WholeAccountShape,
     account_fields,
-    credit_shape,
+    credit_data,
     whole_account_shape,
 )
-from http_api.shapes import Limit, RowId, answered, problems
+from http_api.shapes import Limit, RowId, answered, answered_plainly, problems
 from sync_jobs.bootstrap import Hub
 from sync_jobs.live.desk import LiveDesk
 
@@ -76,4 +76,4 @@ async def get_credit(
     desk: LiveDesk = request.app.state.face.desk
     wanted = freshness_of(freshness)
     found = await asked(request, lambda: desk.credit(CrmId(account_id), wanted, deadline_seconds=deadline_seconds))
-    return answered(AccountCreditShape(account_id=account_id, credit=[credit_shape(one) for one in found]))
+    return answered_plainly({"account_id": account_id, "credit": [credit_data(one) for one in found]})

@@ -27,13 +27,18 @@ class SourceShape(Shape):
 
 def source_shape(source: Source) -> SourceShape:
     """A source."""
-    return SourceShape(
-        connection=source.connection,
-        provenance=source.provenance.value,
-        as_of=source.as_of,
-        age_seconds=None if source.age_seconds is None else round(source.age_seconds, 3),
-        reason=source.reason,
-    )
+    return SourceShape.model_validate(source_data(source))
+
+
+def source_data(source: Source) -> dict[str, object]:
+    """The same as plain data, in the order of the shape."""
+    return {
+        "connection": source.connection,
+        "provenance": source.provenance.value,
+        "as_of": source.as_of,
+        "age_seconds": None if source.age_seconds is None else round(source.age_seconds, 3),
+        "reason": source.reason,
+    }
 
 
 # -- accounts ---------------------------------------------------------------------------------------------------------
@@ -155,20 +160,25 @@ class AccountCreditShape(Shape):
 
 def credit_shape(answer: CreditAnswer) -> CreditShape:
     """An answer of the desk."""
-    return CreditShape(
-        currency=answer.currency,
-        limit=number_or_none(answer.limit),
-        is_unlimited=answer.is_unlimited,
-        parts={name: number(amount) for name, amount in answer.parts.items()},
-        exposure=number_or_none(answer.exposure),
-        available=number_or_none(answer.available),
-        overdue=number_or_none(answer.overdue),
-        ageing={name: number(amount) for name, amount in answer.ageing.items()},
-        is_on_hold=answer.is_on_hold,
-        is_known=answer.is_known,
-        unknown=list(answer.unknown),
-        sources=[source_shape(source) for source in answer.sources],
-    )
+    return CreditShape.model_validate(credit_data(answer))
+
+
+def credit_data(answer: CreditAnswer) -> dict[str, object]:
+    """The same as plain data, in the order of the shape."""
+    return {
+        "currency": answer.currency,
+        "limit": number_or_none(answer.limit),
+        "is_unlimited": answer.is_unlimited,
+        "parts": {name: number(amount) for name, amount in answer.parts.items()},
+        "exposure": number_or_none(answer.exposure),
+        "available": number_or_none(answer.available),
+        "overdue": number_or_none(answer.overdue),
+        "ageing": {name: number(amount) for name, amount in answer.ageing.items()},
+        "is_on_hold": answer.is_on_hold,
+        "is_known": answer.is_known,
+        "unknown": answer.unknown,
+        "sources": [source_data(source) for source in answer.sources],
+    }
 
 
 # -- products ---------------------------------------------------------------------------------------------------------
