@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import cache
 
 import msgspec
 from xxhash import xxh3_128_digest
@@ -45,6 +46,7 @@ def fingerprint_at_moment(payload: Payload) -> bytes:
     return fingerprint(split_moment(payload)[0])
 
 
+@cache
 def fingerprint_for(entity: EntityType) -> Callable[[Payload], bytes]:
     """The function that fits the records of an entity."""
     has_moment = any(column.name == "as_of" for column in table_of(entity).columns)

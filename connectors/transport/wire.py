@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from email.message import Message
 
 _CONNECTIONS = 4
+_ONCE = urllib3.Retry(False, redirect=False)
 _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
@@ -75,7 +76,7 @@ class Wire:
             "body": body,
             "headers": sent,
             "timeout": timeout,
-            "retries": False,
+            "retries": _ONCE,
             "redirect": False,
             "assert_same_host": False,
             "preload_content": False,

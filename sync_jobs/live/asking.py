@@ -70,10 +70,10 @@ class Asker:
             with self._sessions.one() as session:
                 return answer(session, asked)
 
-        def begin() -> Future[T]:
-            return gathered({key: ask(key) for key in wanted}, make, facts.got)
+        def begin(made: Future[T]) -> None:
+            gather({key: ask(key) for key in wanted}, make, facts.got, made)
 
-        shared = self._flights.share(question, cast("Callable[[], Future[object]]", begin), facts)
+        shared = self._flights.share(question, cast("Callable[[Future[object]], None]", begin), facts)
         return self._in_time(cast("Future[T]", shared), facts, answer, seconds)
 
     def _in_time(
@@ -87,9 +87,10 @@ class Asker:
         return within(shared, seconds, late, self._timer)
 
 
-def gathered(asked: dict[Key, Future[Outcome]], answer: Callable[[Asked], T], got: dict[Key, Outcome]) -> Future[T]:
-    """What `answer` makes of all outcomes, when the last one is in; made by the thread that brings it."""
-    made: Future[T] = Future()
+def gather(
+    asked: dict[Key, Future[Outcome]], answer: Callable[[Asked], T], got: dict[Key, Outcome], made: Future[T]
+) -> None:
+    """Fulfil `made` with what `answer` makes of all outcomes, when the last one is in, on the thread that brings it."""
     left, lock = len(asked), threading.Lock()
 
     def arrived(key: Key, brought: Future[Outcome]) -> None:
@@ -106,7 +107,6 @@ def gathered(asked: dict[Key, Future[Outcome]], answer: Callable[[Asked], T], go
 
     for key, future in asked.items():
         future.add_done_callback(lambda brought, key=key: arrived(key, brought))  # type: ignore[misc]
-    return made
 
 
 def done(value: T) -> Future[T]:

@@ -48,61 +48,58 @@ class Flights(Generic[T]):
         """The answer that is under way, with the facts that its first asker gave; None when there is none."""
         with self._lock:
             flight = self._under_way.get(key)
-            if flight is None:
+            if flight is None or flight.future.done():
                 return None
             flight.askers += 1
             flight.last_came = time.monotonic()
             return flight.future, flight.facts
 
-    def share(self, key: Hashable, begin: Callable[[], Future[T]], facts: object = None) -> Future[T]:
+    def share(self, key: Hashable, begin: Callable[[Future[T]], None], facts: object = None) -> Future[T]:
         """The answer that is under way, or that of a new call; nobody may cancel it.
 
-        begin: starts the call and does not wait for it; what it raises is the answer. facts: for those who `join`.
+        begin: starts the call that will fulfil the future, and does not wait for it; what it raises is the answer.
+        facts: for those who `join`.
         """
         joined = self.join(key)
         if joined is not None:
             return joined[0]
         with self._lock:
-            if key in self._under_way:  # somebody was quicker
-                self._under_way[key].askers += 1
-                return self._under_way[key].future
+            quicker = self._under_way.get(key)
+            if quicker is not None and not quicker.future.done():
+                quicker.askers += 1
+                return quicker.future
             flight = self._under_way[key] = _Flight(facts=facts)
+            flight.future.add_done_callback(lambda _: self._end(key, flight))  # the first to be told
             ended, askers = self._crowds.pop(key, (0.0, 0))
             flight.quiet_seconds = min(askers * _QUIET_SECONDS_EACH, _LONGEST_QUIET_SECONDS)
         if askers and time.monotonic() - ended <= _MEMORY_SECONDS:
             self._gather(key, flight, begin, time.monotonic() + _LONGEST_GATHERING_SECONDS)
         else:
-            self._begin(key, flight, begin)
+            self._begin(flight, begin)
         return flight.future
 
-    def _gather(self, key: Hashable, flight: _Flight[T], begin: Callable[[], Future[T]], until: float) -> None:
+    def _gather(self, key: Hashable, flight: _Flight[T], begin: Callable[[Future[T]], None], until: float) -> None:
         now = time.monotonic()
         ready = min(flight.last_came + flight.quiet_seconds, until)
         if ready <= now:
-            self._begin(key, flight, begin)
+            self._begin(flight, begin)
         else:
             self._timer.after(ready - now, lambda: self._gather(key, flight, begin, until))
 
-    def _begin(self, key: Hashable, flight: _Flight[T], begin: Callable[[], Future[T]]) -> None:
+    def _begin(self, flight: _Flight[T], begin: Callable[[Future[T]], None]) -> None:
         try:
-            answer = begin()
+            begin(flight.future)
         except BaseException as error:  # noqa: BLE001 - handed over to whoever waits
-            answer = Future()
-            answer.set_exception(error)
-        answer.add_done_callback(lambda done: self._end(key, flight, done))
+            flight.future.set_exception(error)
 
-    def _end(self, key: Hashable, flight: _Flight[T], done: Future[T]) -> None:
+    def _end(self, key: Hashable, flight: _Flight[T]) -> None:
         with self._lock:
-            del self._under_way[key]
+            if self._under_way.get(key) is flight:
+                del self._under_way[key]
             if flight.askers >= _CROWD:
                 now = time.monotonic()
                 self._crowds = {k: v for k, v in self._crowds.items() if now - v[0] <= _MEMORY_SECONDS}
                 self._crowds[key] = (now, flight.askers)
-        error = done.exception()
-        if error is not None:
-            flight.future.set_exception(error)
-        else:
-            flight.future.set_result(done.result())
 
 
 def within(answer: Future[T], seconds: float, late: Callable[[], T], timer: Timer) -> Future[T]:

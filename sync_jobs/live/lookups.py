@@ -143,19 +143,17 @@ class LookUps:
         fetch: Callable[[Opened], Sequence[SourceRecord]],
         seconds: float,
     ) -> Future[Outcome]:
-        def begin() -> Future[Outcome]:
-            made: Future[Outcome] = Future()
+        def begin(made: Future[Outcome]) -> None:
             office = self.offices.get(connection)
             if office is None:
                 made.set_result(Outcome(self._hub.clock(), f"there is no connection {connection!r} any more"))
-                return made
+                return
 
             def arrived(fetched: Future[_Fetched]) -> None:
                 with self._turn:
                     made.set_result(self._outcome(connection, entity, fetched))
 
             office.call(lambda opened: self._fetched(fetch, opened), seconds=seconds).add_done_callback(arrived)
-            return made
 
         return self._flights.share((connection, entity, what), begin)
 

@@ -112,10 +112,7 @@ def test_whoever_asks_while_a_call_is_under_way_shares_its_answer() -> None:
     flights: Flights[int] = Flights(timer)
     calls: list[Future[int]] = []
 
-    def begin() -> Future[int]:
-        calls.append(Future())
-        return calls[-1]
-
+    begin = calls.append
     first = [flights.share("a", begin) for _ in range(5)]
     other = flights.share("b", begin)
     assert len(calls) == 2
@@ -136,10 +133,7 @@ def test_a_crowd_that_asks_again_is_waited_for_and_one_asker_is_not() -> None:
     flights: Flights[int] = Flights(timer)
     calls: list[Future[int]] = []
 
-    def begin() -> Future[int]:
-        calls.append(Future())
-        return calls[-1]
-
+    begin = calls.append
     for _ in range(20):
         flights.share("a", begin)
     calls[0].set_result(1)
