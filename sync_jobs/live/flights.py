@@ -69,7 +69,8 @@ class Flights(Generic[T]):
                 quicker.askers += 1
                 return quicker.future
             flight = self._under_way[key] = _Flight(facts=facts)
-            flight.future.add_done_callback(lambda _: self._end(key, flight))  # the first to be told
+            # The first to be told. It does not hold its flight: in a circle, the collector alone could let go of it.
+            flight.future.add_done_callback(lambda done: self._end(key, done))
             ended, askers = self._crowds.pop(key, (0.0, 0))
             flight.quiet_seconds = min(askers * _QUIET_SECONDS_EACH, _LONGEST_QUIET_SECONDS)
         if askers and time.monotonic() - ended <= _MEMORY_SECONDS:
@@ -92,10 +93,12 @@ class Flights(Generic[T]):
         except BaseException as error:  # noqa: BLE001 - handed over to whoever waits
             flight.future.set_exception(error)
 
-    def _end(self, key: Hashable, flight: _Flight[T]) -> None:
+    def _end(self, key: Hashable, done: Future[T]) -> None:
         with self._lock:
-            if self._under_way.get(key) is flight:
-                del self._under_way[key]
+            flight = self._under_way.get(key)
+            if flight is None or flight.future is not done:
+                return  # the next one is under way already
+            del self._under_way[key]
             if flight.askers >= _CROWD:
                 now = time.monotonic()
                 self._crowds = {k: v for k, v in self._crowds.items() if now - v[0] <= _MEMORY_SECONDS}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 
@@ -125,6 +127,21 @@ def test_whoever_asks_while_a_call_is_under_way_shares_its_answer() -> None:
     flights.share("a", begin)
     assert len(calls) == 3
     timer.close()
+
+
+def test_an_answer_that_was_given_is_let_go_of_at_once() -> None:
+    """In a circle of references it would wait for the collector, and every few hundred answers all askers with it."""
+    timer = Timer()
+    flights: Flights[int] = Flights(timer)
+    calls: list[Future[int]] = []
+    gc.disable()
+    try:
+        given = weakref.ref(flights.share("a", calls.append))
+        calls.pop().set_result(1)
+        assert given() is None
+    finally:
+        gc.enable()
+        timer.close()
 
 
 def test_a_crowd_that_asks_again_is_waited_for_and_one_asker_is_not() -> None:
