@@ -205,16 +205,12 @@ def exact_difference(one: Decimal, other: Decimal) -> Decimal:
 
 def sum_of(amounts: Iterable[Money]) -> Money | None:
     """Of one currency; None of no amounts. Raises RuleFault for two currencies, and as `Money` does."""
-    first: Money | None = None
-    total = Decimal(0)
-    for one in amounts:
-        if first is None:
-            first, total = one, one.amount
-            continue
-        if one.currency != first.currency:
-            first._check_currency(one, "add")
-        total = _EXACT.add(total, one.amount)
-    return None if first is None else Money(total, first.currency)
+    found = list(amounts)
+    if not found:
+        return None
+    for one in found:
+        found[0]._check_currency(one, "add")
+    return Money(exact_sum(one.amount for one in found), found[0].currency)
 
 
 def _refuse_inexact(value: object) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar, cast
 
 from crm_core.clock import Clock
-from crm_core.ids import ConnectionName, ExternalId
+from crm_core.store.sales import Key
 from crm_core.store.session import Session
 from sync_jobs.live.flights import Flights, within
 from sync_jobs.live.lookups import Outcome
@@ -20,9 +20,6 @@ from sync_jobs.live.sessions import Sessions
 from sync_jobs.live.timer import Timer
 
 T = TypeVar("T")
-
-Key = tuple[ConnectionName, ExternalId]
-"""A record of a back office."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ from sync_jobs.live.answers import (
     Source,
     StockAnswer,
 )
-from sync_jobs.live.asking import Asker, Key, done, failed
+from sync_jobs.live.asking import Asker, done, failed
 from sync_jobs.live.flights import within
 from sync_jobs.live.intake import Intake
 from sync_jobs.live.lookups import LookUps, Outcome
@@ -112,10 +112,10 @@ class LiveDesk:
             )
             return tuple(one.answer for one in at_hand.joined(account_id, self.sales))
 
-        def to_ask(session: Session) -> list[Key]:
+        def to_ask(session: Session) -> list[store.Key]:
             return records_to_ask(session, account_id, self.look_ups, freshness, self.hub.clock())
 
-        def ask(key: Key) -> Future[Outcome]:
+        def ask(key: store.Key) -> Future[Outcome]:
             return self.look_ups.record(key[0], EntityType.CREDIT, key[1], seconds=seconds)
 
         return self._asker.answered(("credit", account_id, freshness), to_ask, ask, answer, seconds)
@@ -140,10 +140,10 @@ class LiveDesk:
                 session, product_id, self.sales, looks, freshness=freshness, asked=asked, unit=unit, now=now
             )
 
-        def to_ask(session: Session) -> list[Key]:
+        def to_ask(session: Session) -> list[store.Key]:
             return products_to_ask(session, product_id, self.sales, self.look_ups, freshness, self.hub.clock())
 
-        def ask(key: Key) -> Future[Outcome]:
+        def ask(key: store.Key) -> Future[Outcome]:
             with self.sessions.one() as session:
                 known = known_levels(session, product_id, key[0])
             return self.look_ups.stock_levels(key[0], key[1], known, seconds=seconds)
@@ -291,7 +291,7 @@ class LiveDesk:
             as_of = outcome.asked_at if outcome is not None else None
             return LookUp(connection, entity, external_id, crm_id, Provenance.LIVE, as_of)
 
-        def ask(key: Key) -> Future[Outcome]:
+        def ask(key: store.Key) -> Future[Outcome]:
             return self.look_ups.record(key[0], entity, key[1], seconds=seconds)
 
         return self._asker.answered(

@@ -2,7 +2,7 @@
 
 There is no lease: it is safe beside a running pull, because whoever writes looks once more at what is there
 (`StreamRun.store`), and what was asked for later stays. Records of several askers that come in together are stored
-together: whoever is first stores for all that wait.
+together: whoever is first stores for all that wait. (With SQLite they come one at a time, see `lookups.py`.)
 """
 
 from __future__ import annotations

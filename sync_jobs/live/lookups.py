@@ -25,6 +25,8 @@ from sync_jobs.live.timer import Timer
 
 log = logging.getLogger("counterfoil.live")
 
+_CLOSING = "nothing more is asked: the hub is closing"
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -153,7 +155,12 @@ class LookUps:
                 with self._turn:
                     made.set_result(self._outcome(connection, entity, fetched))
 
-            office.call(lambda opened: self._fetched(fetch, opened), seconds=seconds).add_done_callback(arrived)
+            try:
+                call = office.call(lambda opened: self._fetched(fetch, opened), seconds=seconds)
+            except RuntimeError:  # its threads have ended
+                made.set_result(Outcome(self._hub.clock(), _CLOSING))
+                return
+            call.add_done_callback(arrived)
 
         return self._flights.share((connection, entity, what), begin)
 
@@ -167,7 +174,7 @@ class LookUps:
             found = fetched.result()
             problems = self._intake.take(connection, entity, found.records, found.asked_at)
         except CancelledError:
-            return Outcome(self._hub.clock(), "nothing more is asked: the hub is closing")
+            return Outcome(self._hub.clock(), _CLOSING)
         except Exception as error:
             if not isinstance(error, CounterfoilError):
                 log.exception("a look-up failed")

@@ -58,7 +58,6 @@ from sync_jobs.live.reading import Asked, credit_at_hand, records_to_ask
 from sync_jobs.outgoing import OutgoingEntity, all_outgoing
 
 if TYPE_CHECKING:
-    from sync_jobs.live.asking import Key
     from sync_jobs.live.desk import LiveDesk
 
 T = TypeVar("T")
@@ -76,7 +75,7 @@ class Asking:
     prices: tuple[PriceLineAnswer, ...]
     currency: str | None
     on: date
-    credit: Mapping[Key, Future[LookUpOutcome]]
+    credit: Mapping[store.Key, Future[LookUpOutcome]]
     stock: Mapping[CrmId, Future[StockAnswer]]
     theirs: Future[tuple[OrderAnswer | None, Source]] | None
     seconds: float

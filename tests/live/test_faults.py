@@ -12,7 +12,7 @@ import pytest
 
 from crm_core.credit import Outcome
 from crm_core.errors import StoreFault
-from crm_core.ids import CrmId, EntityType
+from crm_core.ids import ConnectionName, CrmId, EntityType
 from crm_core.model.account import Account, Credit
 from crm_core.store import letters as letter_store
 from crm_core.store.database import Database
@@ -313,3 +313,14 @@ def test_credit_that_the_crm_owns_alone_is_told_as_such(shop: Office, open_desk:
     save(shop.hub, credit)
     [own] = desk.credit(account, LIVE).result(20)
     assert (own.limit, own.sources[0].reason) == (Decimal(5), "kept in the CRM only")
+
+
+def test_a_question_at_closing_time_is_answered_at_once(shop: Office) -> None:
+    """Whoever asks while the hub ends would wait for the whole deadline, and hold up its end."""
+    account = an_account(shop)
+    with LiveDesk(shop.hub) as desk:
+        live_credit(desk, account)
+        key = shop.external_id(EntityType.CREDIT, shop.credit_of(account).id or CrmId(0))
+    outcome = desk.look_ups.record(ConnectionName("books"), EntityType.CREDIT, key, seconds=60).result(5)
+    assert outcome.reason == "nothing more is asked: the hub is closing"
+    assert outcome.taken == frozenset()

@@ -47,6 +47,10 @@ WORK: dict[str, Callable[[Session], Any]] = {
 }
 
 
+AT_ONE_MOMENT = ("the credit of an account", "the stock of a product", "what is claimed of an account's credit")
+"""Read by one statement: between two, a promise that becomes an order would be in neither and be given away twice."""
+
+
 @pytest.fixture
 def session(sqlite_database: Database) -> Iterator[SqliteSession]:
     """Of a database with a credit, so that what is asked of one that is there is asked, too."""
@@ -79,6 +83,7 @@ def test_nobody_waits_for_a_walk_through_a_whole_table(
     monkeypatch.setattr(session, "run", noted_run, raising=False)
     WORK[what](session)
     assert asked
+    assert len(asked) == 1 or what not in AT_ONE_MOMENT
     for sql, parameters in asked:
         names = _tables_of(sql)
         for row in ask(f"EXPLAIN QUERY PLAN {sql}", parameters):

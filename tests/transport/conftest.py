@@ -115,7 +115,8 @@ def _read(stream: object) -> Seen | None:
     headers: dict[str, str] = {}
     while line := stream.readline().strip():  # type: ignore[attr-defined]
         name, _, value = line.decode("latin-1").partition(":")
-        headers[name.lower()] = value.strip()
+        told = headers.get(name.lower())  # one that comes twice is seen as both
+        headers[name.lower()] = value.strip() if told is None else f"{told}, {value.strip()}"
     return Seen(method, target, headers, stream.read(int(headers.get("content-length", 0))))  # type: ignore[attr-defined]
 
 

@@ -52,6 +52,24 @@ def test_an_answer_arrives_whole_and_the_connection_is_used_again(loopback: Any,
     assert loopback.seen[0].headers["accept-encoding"] == "gzip"
 
 
+def test_a_connection_is_used_again_after_an_empty_answer(loopback: Any, answer: Reply) -> None:
+    """Writes are often answered by nothing: each would pay for a connection of its own."""
+    loopback.script = [answer(body=b""), answer(body=b""), answer(body=b"{}")]
+    with client_of(loopback) as client:
+        bodies = [client.get("items", operation="GET items").body for _ in range(3)]
+    assert bodies == [b"", b"", b"{}"]
+    assert loopback.connections == 1
+
+
+def test_a_header_is_sent_once_however_it_is_written(loopback: Any, answer: Reply) -> None:
+    """Of two `Accept` a server may take either: it could answer in a form that nobody reads here."""
+    loopback.script = [answer(body=b"{}")] * 2
+    with client_of(loopback) as client:
+        for name in ("accept", "ACCEPT"):
+            client.get("items", operation="GET items", headers={name: "text/plain"})
+    assert [seen.headers["accept"] for seen in loopback.seen] == ["text/plain", "text/plain"]
+
+
 def test_a_payload_is_sent_as_json_with_its_exact_digits(loopback: Any) -> None:
     from decimal import Decimal
 
