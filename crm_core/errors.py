@@ -248,6 +248,10 @@ class NewerSchema(StoreFault):
     """A newer release has changed the tables; whoever works with the older one must not write into them any more."""
 
 
+class StoreBusy(StoreFault):
+    """Others held the lock for longer than was waited; nothing was stored, and the session is as good as before."""
+
+
 class RowTaken(StoreFault):
     """Somebody else has just written the row that was to be written; nothing was stored. Look again, then decide."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -102,14 +101,16 @@ class StreamRun:
         look-up has just written one of these records: the work is to be decided anew. asked_at: when the source was
         asked for the records; None = they were here already.
         """
+        if self._is_a_look(work) and position is None and not deleted and not finished:
+            self._looked(work)
+            return
         session, stream_id, now = self.session, self.stream_id, self.clock()
         writes = work.arrivals
         payload_page = self.ids.take("payload_pages", 1) if writes else 0
         binding_ids = self._binding_ids(writes)
         body = page_store.pack_payloads([arrival.record.payload for arrival in writes]) if writes else b""
         met = [row[1] for row in work.unchanged] + binding_ids + work.known_failures
-        is_a_look = self._is_a_look(work) and position is None and not deleted and not finished
-        with tracing.span("store") as span, nullcontext() if is_a_look else session.transaction():
+        with tracing.span("store") as span, session.transaction():
             if self.lease is not None:
                 self.lease.renew(session, now)
             self._check_still_so(work)
@@ -154,9 +155,18 @@ class StreamRun:
         self._count(work, writes, discarded)
 
     def _is_a_look(self, work: PageWork) -> bool:
-        """A live look-up that found nothing new: one statement says when, and is whole by itself."""
+        """A live look-up that found nothing new."""
         others = work.arrivals or work.letters or work.deferrals or self.set_aside
         return self.lease is None and not others and len(work.unchanged_moments) <= 1
+
+    def _looked(self, work: PageWork) -> None:
+        """One statement says when, and is whole by itself."""
+        with tracing.span("store") as span:
+            for moment, crm_ids in work.unchanged_moments.items():
+                self.writer.refresh_as_of(crm_ids, moment)
+            if span is not None:
+                tracing.describe(span, **self._told_of(work, ()))
+        self._count(work, (), set())
 
     def _told_of(self, work: PageWork, writes: Sequence[Arrival]) -> dict[str, object]:
         """What a trace says of a stored page: by these ids a record is followed."""

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
 
+from connectors.transport.waiting import pause
 from crm_core.errors import RateLimited
 
 WINDOW_SECONDS = 60.0
@@ -46,9 +47,7 @@ class Meter(Protocol):
 class MeteredBudget:
     """Waits for the moment that a meter gives each call. A callable; thread-safe."""
 
-    def __init__(
-        self, meter: Meter, longest_wait_seconds: float, *, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
+    def __init__(self, meter: Meter, longest_wait_seconds: float, *, sleep: Callable[[float], None] = pause) -> None:
         self._meter, self._longest_wait_seconds, self._sleep = meter, longest_wait_seconds, sleep
 
     def __call__(self) -> None:
@@ -75,7 +74,7 @@ class CallBudget:
         longest_wait_seconds: float,
         *,
         now: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = pause,
     ) -> None:
         self._calls, self._longest_wait_seconds, self._now, self._sleep = calls, longest_wait_seconds, now, sleep
         self._kept = calls // _RESERVED if calls > 1 else 0

@@ -32,6 +32,7 @@ from connectors.transport.fence import check_may_send
 from connectors.transport.json_pages import encode
 from connectors.transport.redaction import redact
 from connectors.transport.retry import repeat_while_transient
+from connectors.transport.waiting import pause
 from connectors.transport.wire import Wire
 from crm_core.errors import ConfigurationFault, ConnectorError, OutcomeUnknown, ProtocolViolation
 
@@ -83,7 +84,7 @@ class HttpClient:
         budget: Budget | None = None,
         longest_wait_seconds: float = 120,
         body_seconds: float | None = None,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = pause,
         now: Callable[[], float] = time.time,
     ) -> None:
         """Opens nothing yet.

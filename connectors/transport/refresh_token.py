@@ -25,6 +25,7 @@ import msgspec
 from connectors.transport.http import HttpClient
 from connectors.transport.json_pages import decode
 from connectors.transport.redaction import redact
+from connectors.transport.waiting import pause
 from crm_core.errors import (
     AuthenticationFailed,
     ConfigurationFault,
@@ -64,7 +65,7 @@ class Tokens(msgspec.Struct, frozen=True):
 class TokenFile:
     """The file with the newest tokens (mode 0600), and the lock beside it."""
 
-    def __init__(self, path: Path, *, lock_seconds: float = 60, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, path: Path, *, lock_seconds: float = 60, sleep: Callable[[float], None] = pause) -> None:
         """lock_seconds: how long to wait for the lock; a refresh that another process holds it for takes less."""
         self.path, self._lock_seconds, self._sleep = path, lock_seconds, sleep
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
+from connectors.transport.waiting import pause
 from crm_core.errors import Transient
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def repeat_while_transient(
     *,
     attempts: int,
     longest_wait_seconds: float = 120,
-    sleep: Callable[[float], None] = time.sleep,
+    sleep: Callable[[float], None] = pause,
 ) -> T:
     """The result of `call`, tried again after Transient errors; the last error is raised as it came.
 

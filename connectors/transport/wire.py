@@ -20,6 +20,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_auth_from_url, get_enviro
 from urllib3.util.ssl_ import create_urllib3_context
 
 from connectors.transport.redaction import redact
+from connectors.transport.sockets import PlainPool, TlsPool, TlsSocket
 from crm_core.errors import ConfigurationFault
 
 if TYPE_CHECKING:
@@ -114,8 +115,12 @@ class Wire:
         context = self._context() if self._base_url.startswith("https") else None
         proxy = select_proxy(self._base_url, get_environ_proxies(self._base_url))
         if not proxy:
-            secure = {} if context is None else {"ssl_context": context}
-            self._pool = urllib3.connection_from_url(self._base_url, maxsize=_CONNECTIONS, **secure)
+            parts = urllib3.util.parse_url(self._base_url)
+            host = parts.host or ""
+            if context is None:
+                self._pool = PlainPool(host, parts.port or 80, maxsize=_CONNECTIONS)
+            else:
+                self._pool = TlsPool(host, parts.port or 443, maxsize=_CONNECTIONS, ssl_context=context)
             return
         proxy = proxy if "://" in proxy else f"http://{proxy}"
         user, password = get_auth_from_url(proxy)
@@ -126,6 +131,7 @@ class Wire:
             )
         except urllib3.exceptions.ProxySchemeUnknown as error:
             raise ConfigurationFault(f"the proxy of the environment cannot be used: {redact(str(error))}") from None
+        self._proxy.pool_classes_by_scheme = {"http": PlainPool, "https": TlsPool}
 
     def _context(self) -> ssl.SSLContext:
         """Made once for all connections: reading the certificates takes longer than an answer."""
@@ -133,6 +139,7 @@ class Wire:
             (os.environ[name] for name in _BUNDLES if os.environ.get(name)), DEFAULT_CA_BUNDLE_PATH
         )
         context = create_urllib3_context()
+        context.sslsocket_class = TlsSocket
         try:
             if os.path.isdir(place):
                 context.load_verify_locations(capath=place)

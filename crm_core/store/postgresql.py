@@ -13,7 +13,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.json import set_json_loads
 
-from crm_core.errors import RowTaken, StoreFault
+from crm_core.errors import RowTaken, StoreBusy, StoreFault
 from crm_core.model.schema import Kind
 from crm_core.store.layout import EntityTable
 from crm_core.store.owners import owner_of_this_process
@@ -186,6 +186,10 @@ class PostgresSession:
             (_name_of(owner), silent_seconds),
         )
 
+    def wait_for_locks(self, seconds: float) -> None:
+        self._lock_seconds = seconds
+        self.run(f"SET lock_timeout = '{round(seconds * 1000)}ms'")
+
     def close(self) -> None:
         if not self._connection.closed and self.is_rehearsal:
             self._connection.execute("ROLLBACK")
@@ -231,7 +235,7 @@ def _fault(error: psycopg.Error, lock_seconds: float) -> StoreFault:
     if isinstance(error, psycopg.errors.DeadlockDetected):
         return RowTaken("another process was writing the same records; nothing of this page was stored")
     if isinstance(error, psycopg.errors.LockNotAvailable):
-        return StoreFault(
+        return StoreBusy(
             f"a row is locked by another process (waited {lock_seconds:g} s); nothing of this page was stored"
         )
     if isinstance(error, psycopg.errors.DiskFull):

@@ -84,6 +84,9 @@ class Session(Protocol):
         Does nothing on SQLite, where only the end of that process frees the file.
         """
 
+    def wait_for_locks(self, seconds: float) -> None:
+        """How long a statement waits from now on for what others have locked. Raises StoreFault."""
+
     def close(self) -> None: ...
 
 

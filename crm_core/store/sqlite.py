@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from xxhash import xxh3_64_intdigest
 
-from crm_core.errors import RowTaken, StoreFault
+from crm_core.errors import RowTaken, StoreBusy, StoreFault
 from crm_core.model.schema import Kind
 from crm_core.store.layout import Column, EntityTable
 from crm_core.store.session import Row, plain_date, plain_instant, plain_number
@@ -187,6 +187,10 @@ class SqliteSession:
     def end_silent(self, owner: str, silent_seconds: float) -> None:
         pass
 
+    def wait_for_locks(self, seconds: float) -> None:
+        self._busy_seconds = seconds
+        self.run(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
+
     def close(self) -> None:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
@@ -216,7 +220,7 @@ def _fault(error: sqlite3.Error, busy_seconds: float) -> StoreFault:
     if isinstance(error, sqlite3.IntegrityError) and "UNIQUE" in text:
         return RowTaken(f"{text}: another process has just written it")
     if "locked" in text or "busy" in text:
-        return StoreFault(
+        return StoreBusy(
             f"the database is locked by another process (waited {busy_seconds:g} s); nothing of this page was stored"
         )
     if "full" in text or "I/O" in text:

@@ -18,6 +18,7 @@ from crm_core.store.sales import records_of
 from http_api.sales.shapes import SourceShape
 from sync_jobs.bootstrap import Hub
 from sync_jobs.live.answers import Freshness
+from sync_jobs.live.errands import loop_of_this_thread
 
 T = TypeVar("T")
 
@@ -64,6 +65,9 @@ async def _come_true(future: Future[T]) -> None:
     come = loop.create_future()
 
     def tell(_: Future[T]) -> None:
+        if loop_of_this_thread() is loop:
+            end()
+            return
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(end)
 

@@ -15,7 +15,7 @@ from datetime import datetime
 from connectors.envelopes import SourceRecord
 from connectors.ports import StreamSpec
 from connectors.registry import get_connector
-from crm_core.errors import CounterfoilError, RecordNotFound, RowTaken, StoreFault
+from crm_core.errors import CounterfoilError, RecordNotFound, RowTaken, StoreBusy, StoreFault
 from crm_core.ids import ConnectionName, EntityType
 from crm_core.store.page import LIVE_RUN
 from crm_core.store.session import Session
@@ -28,6 +28,12 @@ from sync_jobs.report import RunReport, SilentListener
 from sync_jobs.stream_run import PulledStream
 
 _TRIES = 5
+_AT_ONCE_SECONDS = 0.004
+"""Others mostly hold the file for a moment, e.g. to write the audit log."""
+
+
+class HasToWait(Exception):
+    """What was to be done at once would take a while: a thread has to do it."""
 
 
 class _NothingToAsk:
@@ -75,10 +81,37 @@ class Intake:
             if not mine.is_done:
                 with self._lock:
                     together, self._waiting = self._waiting, []
+                self._wait_for_locks(self._patience_seconds)
                 self._take_all(together)
+                self._wait_for_locks(_AT_ONCE_SECONDS)
         if mine.failure is not None:
             raise mine.failure
         return mine.problems
+
+    def take_at_once(
+        self, connection: ConnectionName, entity: EntityType, records: Sequence[SourceRecord], asked_at: datetime
+    ) -> Mapping[str, str]:
+        """The same as `take`, with SQLite. Raises HasToWait, with nothing stored, instead of waiting.
+
+        For whoever else is at it or holds the file, or for what is made once for each stream.
+        """
+        if not self._turn.acquire(blocking=False):
+            raise HasToWait
+        try:
+            puller = self._pullers.get((connection, entity))
+            if puller is None:
+                raise HasToWait
+            mine = _Waiting(connection, entity, records, asked_at)
+            try:
+                self._take_group(puller, entity, [mine])
+            except StoreBusy:
+                raise HasToWait from None
+            except StoreFault:
+                self._forget()
+                raise
+            return mine.problems
+        finally:
+            self._turn.release()
 
     def close(self) -> None:
         """Closes what is open."""
@@ -93,7 +126,7 @@ class Intake:
             try:
                 self._take_group(self._puller(connection, entity), entity, mine)
             except CounterfoilError as error:
-                if isinstance(error, StoreFault):
+                if isinstance(error, StoreFault) and not isinstance(error, StoreBusy):
                     self._forget()
                 for one in mine:
                     one.failure = error
@@ -152,6 +185,11 @@ class Intake:
             is_approved=True,
             outgoing=self._outgoing,
         )
+
+    def _wait_for_locks(self, seconds: float) -> None:
+        """Between two turns of ours it is for a moment only: see `take_at_once`."""
+        if self._session is not None and self._hub.database.is_sqlite:
+            self._session.wait_for_locks(seconds)
 
     def _forget(self) -> None:
         """After a fault of the store: the next one opens it anew."""

@@ -18,8 +18,9 @@ from crm_core.errors import CounterfoilError, RecordNotFound
 from crm_core.ids import ConnectionName, EntityType, ExternalId
 from sync_jobs.bootstrap import Hub
 from sync_jobs.live.answers import BreakerReport, Provenance, Source
+from sync_jobs.live.errands import loop_of_this_thread
 from sync_jobs.live.flights import Flights
-from sync_jobs.live.intake import Intake
+from sync_jobs.live.intake import HasToWait, Intake
 from sync_jobs.live.office import Office, Opened
 from sync_jobs.live.timer import Timer
 
@@ -52,6 +53,9 @@ class _Fetched:
     began: float
 
 
+_Taking = Callable[[ConnectionName, EntityType, Sequence[SourceRecord], datetime], Mapping[str, str]]
+
+
 class LookUps:
     """Looks records up in all back offices, each at most once at a time. Thread-safe."""
 
@@ -63,7 +67,8 @@ class LookUps:
         self._turn: AbstractContextManager[object] = threading.RLock() if hub.database.is_sqlite else nullcontext()
         sales = hub.settings.sales
         self.offices = {
-            name: Office(connection, sales, hub.clock, hub.meters)
+            # what an errand brings is stored on its loop's thread, which must not wait for a database over there
+            name: Office(connection, sales, hub.clock, hub.meters, may_run_errands=hub.database.is_sqlite)
             for name, connection in hub.settings.connections.items()
         }
 
@@ -151,9 +156,28 @@ class LookUps:
                 made.set_result(Outcome(self._hub.clock(), f"there is no connection {connection!r} any more"))
                 return
 
-            def arrived(fetched: Future[_Fetched]) -> None:
+            def stored(fetched: Future[_Fetched]) -> None:
                 with self._turn:
-                    made.set_result(self._outcome(connection, entity, fetched))
+                    made.set_result(self._outcome(connection, entity, fetched, self._intake.take))
+
+            def arrived(fetched: Future[_Fetched]) -> None:
+                if loop_of_this_thread() is None:
+                    stored(fetched)
+                    return
+                try:
+                    made.set_result(self._outcome(connection, entity, fetched, self._intake.take_at_once))
+                except HasToWait:
+                    aside(lambda: stored(fetched))
+
+            def aside(work: Callable[[], None]) -> None:
+                try:
+                    office.aside(work).add_done_callback(ended)
+                except RuntimeError:  # its threads have ended
+                    made.set_result(Outcome(self._hub.clock(), _CLOSING))
+
+            def ended(stored: Future[None]) -> None:
+                if stored.cancelled():
+                    made.set_result(Outcome(self._hub.clock(), _CLOSING))
 
             try:
                 call = office.call(lambda opened: self._fetched(fetch, opened), seconds=seconds)
@@ -168,11 +192,15 @@ class LookUps:
         asked_at, began = self._hub.clock(), time.perf_counter()
         return _Fetched(fetch(opened), asked_at, began)
 
-    def _outcome(self, connection: ConnectionName, entity: EntityType, fetched: Future[_Fetched]) -> Outcome:
-        """What came is stored."""
+    def _outcome(
+        self, connection: ConnectionName, entity: EntityType, fetched: Future[_Fetched], take: _Taking
+    ) -> Outcome:
+        """What came is stored. Raises HasToWait when `take` does."""
         try:
             found = fetched.result()
-            problems = self._intake.take(connection, entity, found.records, found.asked_at)
+            problems = take(connection, entity, found.records, found.asked_at)
+        except HasToWait:
+            raise
         except CancelledError:
             return Outcome(self._hub.clock(), _CLOSING)
         except Exception as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +26,7 @@ from crm_core.errors import (
 from crm_core.ids import ConnectionName, EntityType
 from sync_jobs.live.answers import BreakerState
 from sync_jobs.live.breaker import Breaker
+from sync_jobs.live.errands import ARE_POSSIBLE, Errand, loop_of_this_thread
 from sync_jobs.sales_settings import SalesSettings
 from sync_jobs.settings import ConnectionSettings, Meters, open_connector
 
@@ -47,37 +49,109 @@ class Opened:
         return self._streams[entity]
 
 
+class _Places:
+    """So many calls may be under way at once. Who waits for a place comes before who has just come. Thread-safe."""
+
+    def __init__(self, count: int) -> None:
+        self.count = self._free = count
+        self._waiting = 0
+        self._changed = threading.Condition()
+
+    def take_at_once(self) -> bool:
+        """False when none is free, or others wait for one."""
+        with self._changed:
+            if self._waiting or not self._free:
+                return False
+            self._free -= 1
+            return True
+
+    def take(self, until: float) -> bool:
+        """Waits for one; False when none has become free by then (`time.monotonic`)."""
+        with self._changed:
+            self._waiting += 1
+            came = self._changed.wait_for(lambda: self._free > 0, until - time.monotonic())
+            self._waiting -= 1
+            if came and time.monotonic() <= until:
+                self._free -= 1
+                return True
+            if came:
+                self._changed.notify()
+            return False
+
+    def give_back(self) -> None:
+        with self._changed:
+            self._free += 1
+            self._changed.notify_all()
+
+    def wait_for_all(self) -> None:
+        """Until all of them are free."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._free == self.count)
+
+
 class Office:
     """A connection that is asked live. Thread-safe."""
 
     def __init__(
-        self, settings: ConnectionSettings, sales: SalesSettings, clock: Clock, meters: Meters | None = None
+        self,
+        settings: ConnectionSettings,
+        sales: SalesSettings,
+        clock: Clock,
+        meters: Meters | None = None,
+        *,
+        may_run_errands: bool = False,
     ) -> None:
+        """may_run_errands: who asks on the thread of a loop can be told there, too."""
         self.name: ConnectionName = settings.name
         self._meters = meters
         self._settings, self._deadline_seconds = settings, sales.deadline_seconds
         self.breaker = Breaker(settings.name, clock, sales.breaker_failures, timedelta(seconds=sales.breaker_seconds))
         self._idle: list[Opened] = []  # a list's append and pop are whole, whichever thread calls
         self._threads: ThreadPoolExecutor | None = None
+        self._is_closed = False
+        self._places = _Places(self._parallel())
+        waits_in_transport = get_connector(settings.connector).manifest.waits_in_transport
+        self._runs_errands = may_run_errands and ARE_POSSIBLE and waits_in_transport
 
     def call(self, work: Callable[[Opened], T], *, seconds: float) -> Future[T]:
-        """The result of `work` on a connector, on a thread of this office; begun within `seconds` or not at all.
+        """The result of `work` on a connector; begun within `seconds` or not at all.
 
-        Its exception is a ConnectorError or ConfigurationFault; ServiceUnavailable while the breaker is open.
+        On a thread of this office, or as an errand of the loop that runs on the caller's, when there is an open
+        connector at hand that waits in our transport only. Its exception is a ConnectorError or ConfigurationFault;
+        ServiceUnavailable while the breaker is open.
         """
         until = time.monotonic() + seconds
+        loop = loop_of_this_thread() if self._runs_errands else None
+        if loop is not None and self._idle and not self._is_closed and self._places.take_at_once():
+            return Errand(loop, lambda: self._work(work, until)).begin()
+        return self.aside(lambda: self._waited(work, until))
+
+    def aside(self, work: Callable[[], T]) -> Future[T]:
+        """The result of work that may hold its thread, on one of this office. Raises RuntimeError when it is closed."""
+        if self._is_closed:
+            raise RuntimeError(f"{self.name} is closed")
         if self._threads is None:
-            self._threads = ThreadPoolExecutor(self._parallel(), thread_name_prefix=f"counterfoil-live-{self.name}")
-        return self._threads.submit(self._work, work, until)
+            self._threads = ThreadPoolExecutor(self._places.count, thread_name_prefix=f"counterfoil-live-{self.name}")
+        return self._threads.submit(work)
 
     def _parallel(self) -> int:
         default = get_connector(self._settings.connector).manifest.config.model_fields["parallel_live_calls"].default
         value = self._settings.options.get("parallel_live_calls", default)
         return value if isinstance(value, int) and 1 <= value <= 64 else 1  # what is wrong with it, opening says
 
-    def _work(self, work: Callable[[Opened], T], until: float) -> T:
-        if time.monotonic() > until:
+    def _waited(self, work: Callable[[Opened], T], until: float) -> T:
+        if not self._places.take(until):
             raise ServiceUnavailable(f"{self.name} has more questions under way than it answers in time")
+        return self._work(work, until)
+
+    def _work(self, work: Callable[[Opened], T], until: float) -> T:
+        """With a place, which is given back."""
+        try:
+            return self._asked(work, until)
+        finally:
+            self._places.give_back()
+
+    def _asked(self, work: Callable[[Opened], T], until: float) -> T:
         if not self.breaker.may_ask():
             report = self.breaker.report()
             raise ServiceUnavailable(f"left alone after {report.failures} failures in a row: {report.reason}")
@@ -133,9 +207,12 @@ class Office:
         return self.breaker.report().state is not BreakerState.OPEN
 
     def close(self) -> None:
-        """Waits for the calls that are under way; nothing more is begun."""
+        """Waits for the calls that are under way; nothing more is begun. Not on the thread of a loop: it runs them."""
+        self._is_closed = True
         if self._threads is not None:
             self._threads.shutdown(wait=True, cancel_futures=True)
+        if loop_of_this_thread() is None:
+            self._places.wait_for_all()
         while True:
             try:
                 self._give_back(self._idle.pop(), is_usable=False)

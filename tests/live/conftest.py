@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -124,8 +127,51 @@ def office(simulator: Simulator, database: Database, tmp_path: Path) -> Office:
     return fill(simulator, database, tmp_path)
 
 
-@pytest.fixture
-def open_desk() -> Iterator[Callable[[Hub], LiveDesk]]:
-    """Desks that are closed at the end."""
+class DeskOfALoop(LiveDesk):
+    """A desk that is asked on the thread of a loop, as the HTTP API does: back offices are asked by errands."""
+
+    def __init__(self, hub: Hub) -> None:
+        super().__init__(hub)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        super().close()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(30)
+        self._loop.close()
+
+    def credit(self, *arguments: Any, **options: Any) -> Any:
+        return self._on_the_loop(super().credit, *arguments, **options)
+
+    def stock(self, *arguments: Any, **options: Any) -> Any:
+        return self._on_the_loop(super().stock, *arguments, **options)
+
+    def prices(self, *arguments: Any, **options: Any) -> Any:
+        return self._on_the_loop(super().prices, *arguments, **options)
+
+    def check_order(self, *arguments: Any, **options: Any) -> Any:
+        return self._on_the_loop(super().check_order, *arguments, **options)
+
+    def place_order(self, *arguments: Any, **options: Any) -> Any:
+        return self._on_the_loop(super().place_order, *arguments, **options)
+
+    def look_up(self, *arguments: Any, **options: Any) -> Any:
+        return self._on_the_loop(super().look_up, *arguments, **options)
+
+    def _on_the_loop(self, verb: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        if threading.current_thread() is self._thread:
+            return verb(*arguments, **options)
+
+        async def asked() -> Any:
+            return verb(*arguments, **options)
+
+        return asyncio.run_coroutine_threadsafe(asked(), self._loop).result(60)
+
+
+@pytest.fixture(params=[LiveDesk, DeskOfALoop], ids=["threads", "errands"])
+def open_desk(request: pytest.FixtureRequest) -> Iterator[Callable[[Hub], LiveDesk]]:
+    """Desks that are closed at the end; every test that opens one is made with each of the two ways to ask."""
     with ExitStack() as stack:
-        yield lambda hub: stack.enter_context(LiveDesk(hub))
+        yield lambda hub: stack.enter_context(request.param(hub))

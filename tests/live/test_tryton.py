@@ -16,6 +16,7 @@ from sync_jobs.bootstrap import Hub, open_hub
 from sync_jobs.live.answers import CACHED, LIVE, Provenance
 from sync_jobs.live.desk import LiveDesk
 from sync_jobs.operations import opened, pull
+from tests.live.conftest import DeskOfALoop
 from tests.tryton.conftest import HOME
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]  # the first run installs Tryton and seeds its database
@@ -63,9 +64,12 @@ def id_of(hub: Hub, table: str, code: str) -> CrmId:
         return CrmId(session.all(f"SELECT id FROM {table} WHERE code = ?", (code,))[0][0])
 
 
-def test_credit_and_stock_asked_live_are_what_trytons_own_client_shows(server: TrytonServer, hub: Hub) -> None:
+@pytest.mark.parametrize("kind", [LiveDesk, DeskOfALoop], ids=["threads", "errands"])
+def test_credit_and_stock_asked_live_are_what_trytons_own_client_shows(
+    server: TrytonServer, hub: Hub, kind: type[LiveDesk]
+) -> None:
     """Sales would decide by figures that accounting does not have."""
-    with LiveDesk(hub) as desk:
+    with kind(hub) as desk:
         changed: dict[str, Any] = server.change()
         truth = server.truth()
 

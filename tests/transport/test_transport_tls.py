@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import threading
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from cryptography import x509
@@ -19,12 +21,17 @@ from cryptography.x509.oid import NameOID
 from connectors.config import ConnectionConfig
 from connectors.transport.http import HttpClient
 from crm_core.errors import ConfigurationFault, ConnectionBlocked
+from sync_jobs.live.errands import Errand
 
 
 class _Plain(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    held: ClassVar[threading.Event | None] = None
+    """What an answer waits for."""
 
     def do_GET(self) -> None:
+        if self.held is not None:
+            assert self.held.wait(20)
         self.send_response(200)
         self.send_header("Content-Length", "2")
         self.end_headers()
@@ -91,6 +98,31 @@ def test_a_house_may_name_its_own_certificates(
     with HttpClient(config, secured) as client:
         for _ in range(2):
             assert client.get("items", operation="GET items").body == b"{}"
+
+
+def test_over_tls_an_errand_leaves_its_thread_to_others_while_it_waits(
+    secured: str, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One slow back office would hold up the answers to everybody else: each of them in use is asked over TLS."""
+    config = ConnectionConfig(attempts=1, ca_bundle=str(certificate[0]))
+    may_answer = threading.Event()
+    with HttpClient(config, secured) as client:
+
+        def work() -> list[bytes]:
+            told = [client.get("items", operation="GET items").body]
+            monkeypatch.setattr(_Plain, "held", may_answer)
+            return [*told, client.get("items", operation="GET items").body]
+
+        async def asked() -> list[bytes]:
+            future = Errand(asyncio.get_running_loop(), work).begin()
+            while _Plain.held is None:
+                await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert not future.done()
+            may_answer.set()  # by the thread that would be waiting
+            return await asyncio.wait_for(asyncio.wrap_future(future), 20)
+
+        assert asyncio.run(asked()) == [b"{}", b"{}"]
 
 
 def test_certificates_that_are_not_there_are_a_configuration_fault(secured: str, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ docs/connectors/quickbooks.md.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
@@ -23,6 +22,7 @@ from connectors.transport.http import Answer, HttpClient
 from connectors.transport.json_pages import decode
 from connectors.transport.refresh_token import RefreshToken, TokenFile
 from connectors.transport.retry import repeat_while_transient
+from connectors.transport.waiting import pause
 from crm_core.clock import Clock, ensure_aware, system_clock
 from crm_core.errors import ConfigurationFault, ProtocolViolation, RateLimited, RecordNotFound, RecordRejected
 
@@ -53,7 +53,7 @@ class QuickBooksClient:
         config: QuickBooksConfig,
         *,
         clock: Clock = system_clock,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = pause,
     ) -> None:
         """Opens nothing yet. clock: for answers without a moment of their own; sleep: between two tries of a call."""
         self._config, self._clock, self._sleep = config, clock, sleep

@@ -58,6 +58,7 @@ class QuickBooks:
         config=QuickBooksConfig,
         streams=STREAMS,
         docs="docs/connectors/quickbooks.md",
+        waits_in_transport=True,
         limits="500 calls a minute and 10 at a time for one company; pages of at most 1,000; deletions of 30 days",
         vendor_words={
             "company, realm": "the books of a connection",

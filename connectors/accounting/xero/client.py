@@ -8,7 +8,6 @@ documentation, as they are told by those who cite them: see docs/connectors/xero
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
@@ -28,6 +27,7 @@ from connectors.transport.errors import Refusal
 from connectors.transport.http import Answer, Auth, HttpClient
 from connectors.transport.json_pages import decode
 from connectors.transport.refresh_token import RefreshToken, TokenFile
+from connectors.transport.waiting import pause
 from crm_core.clock import Clock, ensure_aware, system_clock
 from crm_core.errors import (
     ConfigurationFault,
@@ -110,7 +110,7 @@ class XeroClient:
         config: XeroConfig,
         *,
         clock: Clock = system_clock,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = pause,
     ) -> None:
         """Opens nothing yet. clock: for answers without a moment of their own; sleep: between two tries of a call."""
         self._config, self._clock = config, clock

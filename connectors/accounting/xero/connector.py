@@ -87,6 +87,7 @@ class Xero:
         config=XeroConfig,
         streams=STREAMS,
         docs="docs/connectors/xero.md",
+        waits_in_transport=True,
         sinks={EntityType.ACCOUNT: ACCOUNT_SPEC, EntityType.ORDER: ORDER_SPEC},
         limits="5 calls at a time, 60 a minute and 5,000 a day (1,000 on the starter tier) for one organisation; pages "
         "of at most 1,000",

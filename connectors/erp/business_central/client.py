@@ -34,6 +34,7 @@ from connectors.transport.odata import (
     if_match,
     read_refusal,
 )
+from connectors.transport.waiting import pause
 from crm_core.clock import Clock, ensure_aware, system_clock
 from crm_core.errors import (
     ConfigurationFault,
@@ -129,7 +130,7 @@ class BusinessCentralClient:
         config: BusinessCentralConfig,
         *,
         clock: Clock = system_clock,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = pause,
     ) -> None:
         """Opens nothing yet. clock: for answers without a Date; sleep: between two tries of a call."""
         self._config, self._clock = config, clock

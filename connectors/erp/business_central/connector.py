@@ -30,6 +30,7 @@ class BusinessCentral:
         streams={entity: source.spec for entity, source in SOURCES.items()},
         sinks=SINKS,
         docs="docs/connectors/business_central.md",
+        waits_in_transport=True,
         limits="6,000 requests in 5 minutes and 5 at a time per user; pages of at most 20,000; 100 requests in a batch",
         vendor_words={
             "item": "product",

@@ -8,7 +8,6 @@ same bytes again.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -31,6 +30,7 @@ from connectors.erp.netsuite.passport import Signer
 from connectors.erp.netsuite.statuses import ROWS, Asked, SearchTooSlow, error_of_status
 from connectors.transport.http import HttpClient
 from connectors.transport.retry import repeat_while_transient
+from connectors.transport.waiting import pause
 from crm_core.clock import Clock, system_clock
 from crm_core.errors import (
     ConfigurationFault,
@@ -87,7 +87,7 @@ class NetSuiteClient:
         config: NetSuiteConfig,
         *,
         clock: Clock = system_clock,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = pause,
     ) -> None:
         """Opens nothing yet, and reads no WSDL. clock: ours; sleep: between two tries of a call."""
         self.config = config

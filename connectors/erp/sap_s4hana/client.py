@@ -20,6 +20,7 @@ from connectors.transport.errors import ErrorRows
 from connectors.transport.http import Answer, Auth, HttpClient
 from connectors.transport.odata_v2 import Rows, asked, read_refusal, rows_of
 from connectors.transport.odata_v2_batch import BatchAnswer, BatchRequest, Part, PartAnswer, batch, error_of
+from connectors.transport.waiting import pause
 from crm_core.clock import Clock, ensure_aware, system_clock
 from crm_core.errors import (
     ConfigurationFault,
@@ -77,7 +78,7 @@ class SapClient:
         config: SapS4hanaConfig,
         *,
         clock: Clock = system_clock,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = pause,
     ) -> None:
         """Opens nothing yet. clock: for answers without a Date; sleep: between two tries of a call."""
         self.config, self._clock = config, clock

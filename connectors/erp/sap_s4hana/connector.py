@@ -48,6 +48,7 @@ class SapS4hana:
         },
         sinks={EntityType.ACCOUNT: account_sink.SPEC, EntityType.ORDER: order_sink.SPEC},
         docs="docs/connectors/sap_s4hana.md",
+        waits_in_transport=True,
         limits="no official number of requests a minute; a dialogue step may run for ten minutes",
         vendor_words={
             "material": "product",

@@ -65,6 +65,7 @@ class Tryton:
         streams=STREAMS,
         sinks=SINKS,
         docs="docs/connectors/tryton.md",
+        waits_in_transport=True,
         limits="no rate limit; a few wrong passwords in a row close the door for a while (429)",
         vendor_words={
             "unit_group": "unit of measure category",
