@@ -26,6 +26,11 @@ class RawBody(Protocol):
     def read1(self, amt: int | None = None, decode_content: bool | None = None) -> bytes: ...
 
 
+def has_body(method: str, status: int) -> bool:
+    """Whether an answer has a body, whatever length it tells (RFC 9110, 6.4.1): a 304 may tell that of the record."""
+    return method != "HEAD" and status not in (204, 304)
+
+
 def read_body(raw: RawBody, headers: Mapping[str, str], *, most_bytes: int, deadline: float) -> bytes:
     """The body as sent, still encoded.
 

@@ -276,12 +276,14 @@ class HttpClient:
                 read_seconds=read_seconds,
             ) as response:
                 body_seconds = self._body_seconds if request.timeout_seconds is None else request.timeout_seconds
-                raw = bodies.read_body(
-                    response,
-                    response.headers,
-                    most_bytes=self._most_bytes,
-                    deadline=time.monotonic() + body_seconds,
-                )
+                raw = b""
+                if bodies.has_body(request.method, response.status):
+                    raw = bodies.read_body(
+                        response,
+                        response.headers,
+                        most_bytes=self._most_bytes,
+                        deadline=time.monotonic() + body_seconds,
+                    )
                 encoding = response.headers.get("Content-Encoding", "")
                 body = bodies.decoded(raw, encoding, most_bytes=self._most_bytes)
                 answer = Answer(response.status, response.headers, body, url)

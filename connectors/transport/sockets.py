@@ -71,7 +71,9 @@ def _tried(at: socket.socket, work: Callable[[], T], mine: Waiter, *, to_write: 
         at.settimeout(seconds)
 
 
-class _Connection(HTTPConnection):
+class PlainConnection(HTTPConnection):
+    """A connection of urllib3."""
+
     def _new_conn(self) -> socket.socket:
         made = super()._new_conn()
         seconds = made.gettimeout()
@@ -88,17 +90,17 @@ class _Connection(HTTPConnection):
             mine.aside(super().connect)
 
 
-class _TlsConnection(_Connection, HTTPSConnection):
-    pass
+class TlsConnection(PlainConnection, HTTPSConnection):
+    """The same with TLS; the sockets of its context have to be `TlsSocket`s."""
 
 
 class PlainPool(urllib3.HTTPConnectionPool):
     """Connections to one host."""
 
-    ConnectionCls = _Connection
+    ConnectionCls = PlainConnection
 
 
 class TlsPool(urllib3.HTTPSConnectionPool):
-    """Connections to one host, with TLS; the context's sockets have to be `TlsSocket`s."""
+    """Connections to one host, with TLS."""
 
-    ConnectionCls = _TlsConnection
+    ConnectionCls = TlsConnection

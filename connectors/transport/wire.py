@@ -1,7 +1,7 @@
-"""The wire: one request over urllib3 and the head of its answer, cookies kept, nothing repeated, nothing followed.
+"""The wire: one request and the head of its answer, cookies kept, nothing repeated, nothing followed.
 
-urllib3 by itself, without requests around it: preparing a request there takes longer than a quick back office takes to
-answer. What requests knows of a house (its proxies, its certificates, from the environment) is asked of it once.
+Directly (`plain_http.py`), or by way of the house's proxy, over urllib3's own pools. What requests knows of a house
+(its proxies, its certificates, from the environment) is asked of it once.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ import urllib3
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_auth_from_url, get_environ_proxies, select_proxy
 from urllib3.util.ssl_ import create_urllib3_context
 
+from connectors.transport.plain_http import Connection, Response, exchanged, message
 from connectors.transport.redaction import redact
-from connectors.transport.sockets import PlainPool, TlsPool, TlsSocket
+from connectors.transport.sockets import PlainConnection, PlainPool, TlsConnection, TlsPool, TlsSocket
 from crm_core.errors import ConfigurationFault
 
 if TYPE_CHECKING:
@@ -43,10 +44,15 @@ class Wire:
         self._base_url, self._ca_bundle, self._headers = base_url, ca_bundle, dict(headers)
         self._names = {name.lower(): name for name in self._headers}
         self._root = "{0.scheme}://{0.netloc}/".format(urlsplit(base_url))
-        self._pool: urllib3.HTTPConnectionPool | None = None
+        to = urllib3.util.parse_url(base_url)
+        usual = 443 if to.scheme == "https" else 80
+        self._name, self._port = (to.host or "").strip("[]"), to.port or usual
+        self._host = (to.host if to.port in (None, usual) else to.netloc) or ""
+        self._is_open = False
+        self._idle: list[Connection] = []
+        self._tls: ssl.SSLContext | None = None
         self._proxy: urllib3.ProxyManager | None = None
         self._cookies = CookieJar()
-        self._timeouts: dict[tuple[float, float], urllib3.Timeout] = {}
 
     @contextmanager
     def exchange(
@@ -58,12 +64,12 @@ class Wire:
         headers: Mapping[str, str],
         connect_seconds: float,
         read_seconds: float,
-    ) -> Iterator[urllib3.BaseHTTPResponse]:
+    ) -> Iterator[Response]:
         """The answer to one request, its body not read yet and not decoded. Raises what urllib3 raises.
 
         A connection whose answer was not read to its end is closed: nobody else must find the rest of it.
         """
-        if self._pool is None and self._proxy is None:
+        if not self._is_open:
             self._open()
         sent = dict(self._headers)
         for name, value in headers.items():
@@ -72,29 +78,33 @@ class Wire:
             sent[self._names.setdefault(name.lower(), name)] = value  # one name, however it is written
         if len(self._cookies):
             self._add_cookies(url, sent)
-        timeout = self._timeouts.setdefault((connect_seconds, read_seconds), _timeout(connect_seconds, read_seconds))
-        options: dict[str, Any] = {
-            "body": body,
-            "headers": sent,
-            "timeout": timeout,
-            "retries": _ONCE,
-            "redirect": False,
-            "assert_same_host": False,
-            "preload_content": False,
-            "decode_content": False,
-        }
-        if self._pool is not None:
-            response = self._pool.urlopen(method, self._target_of(url), **options)
+        if self._proxy is None:
+            request = message(method, self._target_of(url), self._host, sent, body)
+            way = exchanged(self._idle, self._connection(connect_seconds), method, request, read_seconds=read_seconds)
         else:
-            assert self._proxy is not None
-            response = self._proxy.urlopen(method, url, **options)
-        try:
+            timeout = urllib3.Timeout(connect=connect_seconds, read=read_seconds)
+            way = _through(self._proxy, method, url, body=body, headers=sent, timeout=timeout)
+        with way as response:
             if "Set-Cookie" in response.headers:
                 self._cookies.extract_cookies(_Answered(response.headers), _asked(url))  # type: ignore[arg-type]
             yield response
-        finally:
-            response.close()
-            response.release_conn()
+
+    def _connection(self, connect_seconds: float) -> Connection:
+        while self._idle:
+            kept = self._idle.pop()
+            if not kept.is_dropped:
+                return kept
+            kept.close()
+        if self._tls is None:
+            made = PlainConnection(self._name, self._port, timeout=connect_seconds)
+        else:
+            made = TlsConnection(self._name, self._port, timeout=connect_seconds, ssl_context=self._tls)
+        try:
+            made.connect()
+        except BaseException:
+            made.close()
+            raise
+        return Connection(made)
 
     def _target_of(self, url: str) -> str:
         """What of an address is said to the host."""
@@ -105,29 +115,24 @@ class Wire:
 
     def close(self) -> None:
         """Closes all connections; the next request opens new ones."""
-        if self._pool is not None:
-            self._pool.close()
+        while self._idle:
+            self._idle.pop().close()
         if self._proxy is not None:
             self._proxy.clear()
-        self._pool = self._proxy = None
+        self._proxy, self._is_open = None, False
 
     def _open(self) -> None:
-        context = self._context() if self._base_url.startswith("https") else None
+        self._tls = self._context() if self._base_url.startswith("https") else None
         proxy = select_proxy(self._base_url, get_environ_proxies(self._base_url))
+        self._is_open = True
         if not proxy:
-            parts = urllib3.util.parse_url(self._base_url)
-            host = parts.host or ""
-            if context is None:
-                self._pool = PlainPool(host, parts.port or 80, maxsize=_CONNECTIONS)
-            else:
-                self._pool = TlsPool(host, parts.port or 443, maxsize=_CONNECTIONS, ssl_context=context)
             return
         proxy = proxy if "://" in proxy else f"http://{proxy}"
         user, password = get_auth_from_url(proxy)
         credentials = urllib3.make_headers(proxy_basic_auth=f"{user}:{password}") if user else None
         try:
             self._proxy = urllib3.ProxyManager(
-                proxy, maxsize=_CONNECTIONS, proxy_headers=credentials, ssl_context=context
+                proxy, maxsize=_CONNECTIONS, proxy_headers=credentials, ssl_context=self._tls
             )
         except urllib3.exceptions.ProxySchemeUnknown as error:
             raise ConfigurationFault(f"the proxy of the environment cannot be used: {redact(str(error))}") from None
@@ -157,8 +162,24 @@ class Wire:
             headers["Cookie"] = told
 
 
-def _timeout(connect_seconds: float, read_seconds: float) -> urllib3.Timeout:
-    return urllib3.Timeout(connect=connect_seconds, read=read_seconds)
+@contextmanager
+def _through(proxy: urllib3.ProxyManager, method: str, url: str, **options: Any) -> Iterator[Response]:
+    """One exchange by way of a proxy."""
+    response = proxy.urlopen(
+        method,
+        url,
+        retries=_ONCE,
+        redirect=False,
+        assert_same_host=False,
+        preload_content=False,
+        decode_content=False,
+        **options,
+    )
+    try:
+        yield response
+    finally:
+        response.close()
+        response.release_conn()
 
 
 def _asked(url: str) -> Request:

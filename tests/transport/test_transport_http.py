@@ -61,6 +61,15 @@ def test_a_connection_is_used_again_after_an_empty_answer(loopback: Any, answer:
     assert loopback.connections == 1
 
 
+def test_nothing_new_is_an_answer_whatever_length_it_tells(loopback: Any) -> None:
+    """RFC 9110 lets a 304 tell the length of the record: it would be taken for one that is cut off, each time."""
+    same = b"HTTP/1.1 304 Not Modified\r\nETag: 1\r\nContent-Length: 500\r\n\r\n"
+    loopback.script = [lambda _: same]
+    with client_of(loopback) as client:
+        answer = client.get("items", operation="GET items")
+    assert (answer.status, answer.body, answer.headers["etag"]) == (304, b"", "1")
+
+
 def test_a_header_is_sent_once_however_it_is_written(loopback: Any, answer: Reply) -> None:
     """Of two `Accept` a server may take either: it could answer in a form that nobody reads here."""
     loopback.script = [answer(body=b"{}")] * 2
