@@ -137,6 +137,8 @@ class SqliteSession:
             raise _fault(error, self._busy_seconds) from error
 
     def where_in(self, column: str, keys: Sequence[Any]) -> tuple[str, Any]:
+        if len(keys) == 1:  # as for a live question: a list of one takes SQLite four times as long
+            return f"{column} = ?", keys[0]
         return f"{column} IN (SELECT value FROM json_each(?))", _to_json.encode(keys).decode()
 
     def digests(self, table: EntityTable, crm_ids: Sequence[int]) -> list[tuple[int, int]]:

@@ -56,7 +56,10 @@ other's locks there do so by looking again and again."""
 
 
 class LiveDesk:
-    """Thread-safe; a context manager. Closing waits for the calls that are under way."""
+    """Thread-safe; a context manager. Closing waits for the calls that are under way.
+
+    Who asks on the thread of a loop must not hold it to wait for the answer: it may come about there (`errands.py`).
+    """
 
     def __init__(self, hub: Hub) -> None:
         self.hub, self.sales = hub, hub.settings.sales

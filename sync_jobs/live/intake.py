@@ -101,15 +101,13 @@ class Intake:
             puller = self._pullers.get((connection, entity))
             if puller is None:
                 raise HasToWait
-            mine = _Waiting(connection, entity, records, asked_at)
             try:
-                self._take_group(puller, entity, [mine])
+                return self._stored(puller, entity, _each_once(records), asked_at)
             except StoreBusy:
                 raise HasToWait from None
             except StoreFault:
                 self._forget()
                 raise
-            return mine.problems
         finally:
             self._turn.release()
 
@@ -140,11 +138,20 @@ class Intake:
         for one in sorted(group, key=lambda waiting: waiting.asked_at):
             records |= {record.external_id: (record, one.asked_at) for record in one.records}
         chosen = [record for record, _ in records.values()]
-        puller.look_again(entity)  # other processes may have changed what is there
         asked_at = min((moment for _, moment in records.values()), default=self._hub.clock())
+        problems = self._stored(puller, entity, chosen, asked_at)
+        for one in group:
+            mine = {record.external_id for record in one.records}
+            one.problems = {key: why for key, why in problems.items() if key in mine}
+
+    def _stored(
+        self, puller: Puller, entity: EntityType, records: Sequence[SourceRecord], asked_at: datetime
+    ) -> dict[str, str]:
+        """Returns why some could not be taken in."""
+        puller.look_again(entity)  # other processes may have changed what is there
         for tries_left in range(_TRIES - 1, -1, -1):
             try:
-                work = puller.take_records(entity, chosen, asked_at=asked_at)
+                work = puller.take_records(entity, records, asked_at=asked_at)
                 break
             except RowTaken as taken:
                 if tries_left == 0:
@@ -154,9 +161,7 @@ class Intake:
             waits.external_id: f"refers to {waits.waits_entity} {waits.waits_for!r}, which is not here yet"
             for waits in work.deferrals
         }
-        for one in group:
-            mine = {record.external_id for record in one.records}
-            one.problems = {key: why for key, why in problems.items() if key in mine}
+        return problems
 
     def _puller(self, connection: ConnectionName, entity: EntityType) -> Puller:
         """Made once: what it compiles takes longer than to take a record in."""
@@ -197,3 +202,8 @@ class Intake:
         if self._session is not None:
             self._session.close()
             self._session = None
+
+
+def _each_once(records: Sequence[SourceRecord]) -> Sequence[SourceRecord]:
+    """A record that comes twice counts as it came last."""
+    return records if len(records) == 1 else list({record.external_id: record for record in records}.values())

@@ -55,11 +55,12 @@ class _Places:
     def __init__(self, count: int) -> None:
         self.count = self._free = count
         self._waiting = 0
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()  # by itself it is taken without any Python
+        self._changed = threading.Condition(self._lock)
 
     def take_at_once(self) -> bool:
         """False when none is free, or others wait for one."""
-        with self._changed:
+        with self._lock:
             if self._waiting or not self._free:
                 return False
             self._free -= 1
@@ -79,7 +80,7 @@ class _Places:
             return False
 
     def give_back(self) -> None:
-        with self._changed:
+        with self._lock:
             self._free += 1
             self._changed.notify_all()
 
