@@ -22,6 +22,10 @@ from sync_jobs.live.timer import Timer
 T = TypeVar("T")
 
 
+_REMEMBERED = 20_000
+"""Questions; a few megabytes."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Facts:
     """Of a question that is under way: what is asked for, and what of it has come in."""
@@ -36,6 +40,7 @@ class Asker:
     def __init__(self, sessions: Sessions, timer: Timer, clock: Clock) -> None:
         self._sessions, self._timer, self._clock = sessions, timer, clock
         self._flights: Flights[object] = Flights(timer)
+        self._last_wanted: dict[tuple[object, ...], list[Key]] = {}
 
     def answered(
         self,
@@ -44,16 +49,22 @@ class Asker:
         ask: Callable[[Key], Future[Outcome]],
         answer: Callable[[Session, Asked], T],
         seconds: float,
+        *,
+        goes_ahead: bool = False,
     ) -> Future[T]:
         """The answer, at once when nothing has to be asked. What goes wrong is in the future.
 
         question: what makes two askers share an answer. to_ask: the records to be asked for, by the store. answer: of
-        the look-ups that have come in by then; those that are late say so.
+        the look-ups that have come in by then; those that are late say so. goes_ahead: what was asked for last time is
+        asked for at once, and the store is read while that is under way; what it names beyond is asked for, too.
         """
         joined = self._flights.join(question)
         if joined is not None:
             shared, facts = joined
             return self._in_time(cast("Future[T]", shared), cast("_Facts", facts), answer, seconds)
+        ahead: dict[Key, Future[Outcome]] = {}
+        if goes_ahead and not self._flights.expects_company(question):
+            ahead = {key: ask(key) for key in self._last_wanted.get(question, ())}
         try:
             with self._sessions.one() as session:
                 wanted = to_ask(session)
@@ -61,6 +72,8 @@ class Asker:
                     return done(answer(session, {}))
         except Exception as error:  # noqa: BLE001 - handed over to whoever waits
             return failed(error)
+        if goes_ahead:
+            self._remember(question, wanted)
         facts = _Facts(wanted, {})
 
         def make(asked: Asked) -> T:
@@ -68,10 +81,15 @@ class Asker:
                 return answer(session, asked)
 
         def begin(made: Future[T]) -> None:
-            gather({key: ask(key) for key in wanted}, make, facts.got, made)
+            gather({key: ahead.get(key) or ask(key) for key in wanted}, make, facts.got, made)
 
         shared = self._flights.share(question, cast("Callable[[Future[object]], None]", begin), facts)
         return self._in_time(cast("Future[T]", shared), facts, answer, seconds)
+
+    def _remember(self, question: tuple[object, ...], wanted: list[Key]) -> None:
+        if len(self._last_wanted) >= _REMEMBERED:
+            self._last_wanted = {}
+        self._last_wanted[question] = wanted
 
     def _in_time(
         self, shared: Future[T], facts: _Facts, answer: Callable[[Session, Asked], T], seconds: float

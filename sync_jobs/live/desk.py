@@ -121,7 +121,9 @@ class LiveDesk:
         def ask(key: store.Key) -> Future[Outcome]:
             return self.look_ups.record(key[0], EntityType.CREDIT, key[1], seconds=seconds)
 
-        return self._asker.answered(("credit", account_id, freshness), to_ask, ask, answer, seconds)
+        question = ("credit", account_id, freshness)
+        is_live = freshness.fresh_seconds == 0  # else it depends on the store whether anybody is asked
+        return self._asker.answered(question, to_ask, ask, answer, seconds, goes_ahead=is_live)
 
     def stock(
         self,

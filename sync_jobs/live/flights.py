@@ -54,6 +54,12 @@ class Flights(Generic[T]):
             flight.last_came = time.monotonic()
             return flight.future, flight.facts
 
+    def expects_company(self, key: Hashable) -> bool:
+        """Whether a crowd has just asked this, so that the next call waits for it."""
+        with self._lock:
+            ended, askers = self._crowds.get(key, (0.0, 0))
+        return askers > 0 and time.monotonic() - ended <= _MEMORY_SECONDS
+
     def share(self, key: Hashable, begin: Callable[[Future[T]], None], facts: object = None) -> Future[T]:
         """The answer that is under way, or that of a new call; nobody may cancel it.
 

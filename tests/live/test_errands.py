@@ -20,11 +20,12 @@ from connectors.registry import get_connector
 from connectors.transport.http import HttpClient
 from connectors.transport.sockets import PlainSocket
 from connectors.transport.waiting import pause, waiter
-from crm_core.ids import CrmId
+from crm_core.ids import ConnectionName, CrmId, EntityType
 from crm_core.store.database import Database
 from simulators.exchange import Request, Response
 from simulators.faults import Fault, FaultKind
 from sync_jobs.bootstrap import open_hub
+from sync_jobs.live import desk as desk_module
 from sync_jobs.live.answers import CACHED, LIVE, Provenance, StockAnswer
 from sync_jobs.live.desk import LiveDesk
 from sync_jobs.live.errands import Errand
@@ -229,6 +230,40 @@ def test_others_are_answered_while_an_errand_waits(
         may_answer.set()
         [answer] = live.result(20)
         assert answer.sources[0].provenance is Provenance.LIVE
+
+
+def test_what_was_asked_for_last_time_is_asked_for_while_the_store_is_read(
+    simulator: Simulator, sqlite_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every customer on the phone would wait for our own store first, then for the back office."""
+    office = fill(simulator, sqlite_database, tmp_path)
+    account, another = (office.account_of(row) for row in simulator.rows("customers")[:2])
+    steps: list[str] = []
+    read, send = desk_module.records_to_ask, BusinessCentralClient.read_one
+
+    def store_is_read(*arguments: Any) -> Any:
+        steps.append("reads")
+        return read(*arguments)
+
+    def is_sent(self: BusinessCentralClient, *arguments: Any, **options: Any) -> Any:
+        steps.append("asks")
+        return send(self, *arguments, **options)
+
+    monkeypatch.setattr(desk_module, "records_to_ask", store_is_read)
+    monkeypatch.setattr(BusinessCentralClient, "read_one", is_sent)
+    with DeskOfALoop(office.hub) as desk:
+        for expected in (["reads", "asks"], ["asks", "reads"], ["asks", "reads"]):
+            steps.clear()
+            [answer] = desk.credit(account, LIVE).result(20)
+            assert (answer.sources[0].provenance, steps) == (Provenance.LIVE, expected)
+        # A memory that is wrong costs a call: the account may have been bound to another record since.
+        wrong = [(ConnectionName("books"), office.external_id(EntityType.ACCOUNT, another))]
+        desk._asker._last_wanted[("credit", account, LIVE)] = wrong
+        steps.clear()
+        [now] = desk.credit(account, LIVE).result(20)
+        assert steps == ["asks", "reads", "asks"]
+        assert (now.sources[0].provenance, now.limit, now.parts) == (Provenance.LIVE, answer.limit, answer.parts)
+        assert len(now.sources) == 1
 
 
 def test_no_more_calls_are_under_way_than_the_connection_allows(
