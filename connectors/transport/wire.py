@@ -19,6 +19,7 @@ import urllib3
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_auth_from_url, get_environ_proxies, select_proxy
 from urllib3.util.ssl_ import create_urllib3_context
 
+from connectors.transport.bodies import has_body
 from connectors.transport.plain_http import Connection, Response, exchanged, message
 from connectors.transport.redaction import redact
 from connectors.transport.sockets import PlainConnection, PlainPool, TlsConnection, TlsPool, TlsSocket
@@ -178,6 +179,8 @@ def _through(proxy: urllib3.ProxyManager, method: str, url: str, **options: Any)
     try:
         yield response
     finally:
+        if not has_body(method, response.status):
+            response.drain_conn()  # nobody reads what is not there, and only a reader gives a connection back
         response.close()
         response.release_conn()
 

@@ -507,3 +507,14 @@ def test_a_proxy_of_the_environment_is_used_and_looked_up_once(loopback: Any, an
             assert client.get("items", operation="GET items").status == 200
     assert [seen.target for seen in loopback.seen] == ["http://erp.example/items"] * 3
     assert len(looked) == 1
+
+
+def test_a_connection_to_a_proxy_is_used_again_after_an_answer_without_a_body(loopback: Any, monkeypatch: Any) -> None:
+    """Behind the proxy of a house, each write that is answered by nothing would pay for a connection of its own."""
+    monkeypatch.setenv("HTTP_PROXY", loopback.url)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    loopback.script = [b"HTTP/1.1 204 Gone\r\nContent-Length: 0\r\n\r\n"]
+    with HttpClient(ConnectionConfig(attempts=1), "http://erp.example") as client:
+        assert [client.delete("items", operation="DELETE items").status for _ in range(3)] == [204] * 3
+    assert loopback.connections == 1
