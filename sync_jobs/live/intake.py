@@ -53,7 +53,7 @@ class _Waiting:
     asked_at: datetime
     is_done: bool = False
     problems: dict[str, str] = field(default_factory=dict)
-    failure: CounterfoilError | None = None
+    failure: Exception | None = None
 
 
 class Intake:
@@ -81,9 +81,7 @@ class Intake:
             if not mine.is_done:
                 with self._lock:
                     together, self._waiting = self._waiting, []
-                self._wait_for_locks(self._patience_seconds)
                 self._take_all(together)
-                self._wait_for_locks(_AT_ONCE_SECONDS)
         if mine.failure is not None:
             raise mine.failure
         return mine.problems
@@ -91,11 +89,11 @@ class Intake:
     def take_at_once(
         self, connection: ConnectionName, entity: EntityType, records: Sequence[SourceRecord], asked_at: datetime
     ) -> Mapping[str, str]:
-        """The same as `take`, with SQLite. Raises HasToWait, with nothing stored, instead of waiting.
+        """The same as `take`. Raises HasToWait, with nothing stored, instead of waiting.
 
-        For whoever else is at it or holds the file, or for what is made once for each stream.
+        For whoever else is at it or holds the file, for what is made once for each stream, or for a network.
         """
-        if not self._turn.acquire(blocking=False):
+        if not self._hub.database.is_sqlite or not self._turn.acquire(blocking=False):
             raise HasToWait
         try:
             puller = self._pullers.get((connection, entity))
@@ -122,15 +120,22 @@ class Intake:
             groups.setdefault((one.connection, one.entity), []).append(one)
         for (connection, entity), mine in groups.items():
             try:
-                self._take_group(self._puller(connection, entity), entity, mine)
-            except CounterfoilError as error:
-                if isinstance(error, StoreFault) and not isinstance(error, StoreBusy):
+                puller = self._puller(connection, entity)
+                self._wait_for_locks(self._patience_seconds)
+                self._take_group(puller, entity, mine)
+            except Exception as error:  # noqa: BLE001 - handed over to whoever waits: nobody may take it for stored
+                is_ours = isinstance(error, CounterfoilError)
+                if not is_ours or (isinstance(error, StoreFault) and not isinstance(error, StoreBusy)):
                     self._forget()
                 for one in mine:
                     one.failure = error
             finally:
                 for one in mine:
                     one.is_done = True
+        try:
+            self._wait_for_locks(_AT_ONCE_SECONDS)
+        except StoreFault:
+            self._forget()
 
     def _take_group(self, puller: Puller, entity: EntityType, group: Sequence[_Waiting]) -> None:
         """One transaction for all of them; a record that two bring counts as it was asked for last."""
