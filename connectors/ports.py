@@ -58,11 +58,11 @@ class Manifest:
     sinks: Mapping[EntityType, SinkSpec] = field(default_factory=dict)
     limits: str = ""
     vendor_words: Mapping[str, str] = field(default_factory=dict)
+    mappings: Path | None = None
+    """Where a third party's mappings lie: `<entity>.yaml`, `push/<entity>.yaml`."""
     waits_in_transport: bool = False
     """Reading one record waits nowhere but in `HttpClient` and its `pause`, and takes a moment of the processor: a live
     question needs no thread then. One that says so and waits elsewhere holds up everybody who asks."""
-    mappings: Path | None = None
-    """Where a third party's mappings lie: `<entity>.yaml`, `push/<entity>.yaml`."""
 
 
 class SourceStream(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import zlib
 from collections.abc import Mapping
@@ -10,6 +11,8 @@ from typing import Protocol
 from crm_core.errors import ProtocolViolation
 
 CHUNK_BYTES = 256 * 1024
+_LENGTH = re.compile("[0-9]{1,18}")
+"""Of more digits Python makes no number without being asked to, and nobody has such a disk."""
 
 
 class BodyTruncated(Exception):
@@ -37,7 +40,7 @@ def read_body(raw: RawBody, headers: Mapping[str, str], *, most_bytes: int, dead
     deadline: of `time.monotonic`. Raises ProtocolViolation beyond `most_bytes`, BodyTooSlow, BodyTruncated, and what
     urllib3 raises.
     """
-    announced = _content_length(headers)
+    announced = content_length(headers)
     if announced is not None and announced > most_bytes:
         raise _too_large(most_bytes)
     parts: list[bytes] = []
@@ -96,9 +99,10 @@ def _inflated(body: bytes, window_bits: int, most_bytes: int) -> bytes:
     return b"".join(parts)
 
 
-def _content_length(headers: Mapping[str, str]) -> int | None:
+def content_length(headers: Mapping[str, str]) -> int | None:
+    """What an answer says of its size; None for what is no size."""
     text = headers.get("Content-Length", "")
-    return int(text) if text.isascii() and text.isdigit() else None
+    return int(text) if _LENGTH.fullmatch(text) is not None else None
 
 
 def _too_large(most_bytes: int) -> ProtocolViolation:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import re
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http.client import HTTPResponse, RemoteDisconnected
@@ -21,7 +22,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import InvalidHeader
 from urllib3.util.wait import wait_for_read
 
-from connectors.transport.bodies import has_body
+from connectors.transport.bodies import content_length, has_body
 
 _AT_ONCE = 65_536
 _MOST_IDLE = 4
@@ -63,15 +64,19 @@ class Connection:
         self._made.close()
 
     def ask(self, method: str, message: bytes, *, read_seconds: float) -> _Plain | _Other:
-        """Send a whole request and read the head of its answer. read_seconds: for each wait for the other side.
+        """Send a whole request and read the head of its answer.
 
+        read_seconds: for each wait for the other side, and for a head that comes in pieces, from its first one on.
         Raises OSError (TimeoutError among them) and HTTPException.
         """
         self._socket.settimeout(read_seconds)
         with suppress(BrokenPipeError):  # it may have answered before it hung up, e.g. that this is too large
             self._socket.sendall(message)
         came = self._socket.recv(_AT_ONCE)
+        until = time.monotonic() + read_seconds
         while _is_begun(came):
+            if time.monotonic() > until:
+                raise TimeoutError("the head of the answer trickles")
             more = self._socket.recv(_AT_ONCE)
             if not more:  # http.client would take what there is for a whole head
                 raise RemoteDisconnected("the connection was closed within the head of an answer")
@@ -168,12 +173,8 @@ def _plain(source: socket.socket, method: str, came: bytes) -> _Plain | None:
         headers.add(name, value.strip(" \t"))
     if "Transfer-Encoding" in headers:
         return None
-    length = headers.get("Content-Length")
-    if not has_body(method, status):
-        length = "0"
-    elif length is None or not (length.isascii() and length.isdigit()):
-        return None
-    return _Plain(source, status, headers, came[head.end() :], int(length))
+    length = content_length(headers) if has_body(method, status) else 0
+    return None if length is None else _Plain(source, status, headers, came[head.end() :], length)
 
 
 def message(method: str, target: str, host: str, headers: Mapping[str, str], body: bytes | None) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
@@ -34,6 +35,9 @@ log = logging.getLogger("counterfoil.live")
 
 T = TypeVar("T")
 
+_GOODBYE_SECONDS = 60.0
+"""Longer than any call that is waited for by a customer may take."""
+
 
 class Opened:
     """An open connector with the streams that were asked of it; with one thread at a time."""
@@ -55,12 +59,11 @@ class _Places:
     def __init__(self, count: int) -> None:
         self.count = self._free = count
         self._waiting = 0
-        self._lock = threading.Lock()  # by itself it is taken without any Python
-        self._changed = threading.Condition(self._lock)
+        self._changed = threading.Condition()
 
     def take_at_once(self) -> bool:
         """False when none is free, or others wait for one."""
-        with self._lock:
+        with self._changed:
             if self._waiting or not self._free:
                 return False
             self._free -= 1
@@ -80,14 +83,14 @@ class _Places:
             return False
 
     def give_back(self) -> None:
-        with self._lock:
+        with self._changed:
             self._free += 1
             self._changed.notify_all()
 
-    def wait_for_all(self) -> None:
-        """Until all of them are free."""
+    def wait_for_all(self, seconds: float) -> None:
+        """Until all of them are free, and no longer than so."""
         with self._changed:
-            self._changed.wait_for(lambda: self._free == self.count)
+            self._changed.wait_for(lambda: self._free == self.count, seconds)
 
 
 class Office:
@@ -110,6 +113,8 @@ class Office:
         self._idle: list[Opened] = []  # a list's append and pop are whole, whichever thread calls
         self._threads: ThreadPoolExecutor | None = None
         self._is_closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """Where errands run: when it has ended, those that wait never come back."""
         self._places = _Places(self._parallel())
         waits_in_transport = get_connector(settings.connector).manifest.waits_in_transport
         self._runs_errands = may_run_errands and ARE_POSSIBLE and waits_in_transport
@@ -124,6 +129,7 @@ class Office:
         until = time.monotonic() + seconds
         loop = loop_of_this_thread() if self._runs_errands else None
         if loop is not None and self._idle and not self._is_closed and self._places.take_at_once():
+            self._loop = loop
             return Errand(loop, lambda: self._work(work, until)).begin()
         return self.aside(lambda: self._waited(work, until))
 
@@ -208,12 +214,12 @@ class Office:
         return self.breaker.report().state is not BreakerState.OPEN
 
     def close(self) -> None:
-        """Waits for the calls that are under way; nothing more is begun. Not on the thread of a loop: it runs them."""
+        """Waits for the calls that are under way; nothing more is begun. Errands need their loop's thread for it."""
         self._is_closed = True
         if self._threads is not None:
             self._threads.shutdown(wait=True, cancel_futures=True)
-        if loop_of_this_thread() is None:
-            self._places.wait_for_all()
+        if self._loop is not None and self._loop.is_running() and loop_of_this_thread() is None:
+            self._places.wait_for_all(_GOODBYE_SECONDS)
         while True:
             try:
                 self._give_back(self._idle.pop(), is_usable=False)

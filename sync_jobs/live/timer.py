@@ -32,15 +32,14 @@ class Timer:
     def __init__(self) -> None:
         self._due: list[Call] = []
         self._numbers = itertools.count()
-        self._lock = threading.Lock()  # by itself it is taken without any Python
-        self._changed = threading.Condition(self._lock)
+        self._changed = threading.Condition()
         self._is_closed = False
         self._thread: threading.Thread | None = None
 
     def after(self, seconds: float, work: Callable[[], None]) -> Call:
         """Call back in so many seconds, on the timer's thread, unless it is dropped before."""
         call = Call(time.monotonic() + seconds, next(self._numbers), work)
-        with self._lock:
+        with self._changed:
             if self._thread is None and not self._is_closed:
                 self._thread = threading.Thread(target=self._run, name="counterfoil-live-timer", daemon=True)
                 self._thread.start()

@@ -266,6 +266,26 @@ def test_what_was_asked_for_last_time_is_asked_for_while_the_store_is_read(
         assert len(now.sources) == 1
 
 
+def test_a_desk_whose_loop_has_ended_can_be_closed(
+    simulator: Simulator, sqlite_database: Database, tmp_path: Path
+) -> None:
+    """Who asks from a program of his own and stops waiting would never come to its end."""
+    office = fill(simulator, sqlite_database, tmp_path)
+    account = office.account_of(simulator.rows("customers")[0])
+    office.disturb(Fault(FaultKind.LATENCY, latency_ms=300), r"/customers\(")
+    desk = LiveDesk(office.hub)
+    desk.credit(account, LIVE).result(20)  # opens the connector
+
+    async def asks_and_goes() -> None:
+        assert not desk.credit(account, LIVE).done()
+
+    asyncio.run(asks_and_goes())
+    closing = threading.Thread(target=desk.close, daemon=True)
+    closing.start()
+    closing.join(20)
+    assert not closing.is_alive()
+
+
 def test_no_more_calls_are_under_way_than_the_connection_allows(
     simulator: Simulator, sqlite_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

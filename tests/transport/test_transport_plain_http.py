@@ -14,6 +14,7 @@ from urllib3.exceptions import InvalidHeader
 
 from connectors.transport.bodies import BodyTruncated, has_body, read_body
 from connectors.transport.plain_http import Connection, encoded_target, exchanged, message
+from crm_core.errors import ProtocolViolation
 
 
 class Pieces:
@@ -54,13 +55,13 @@ class Pieces:
         self.is_closed = True
 
 
-def asked(pieces: Sequence[bytes], method: str = "GET") -> tuple[object, bool]:
+def asked(pieces: Sequence[bytes], method: str = "GET", *, read_seconds: float = 60) -> tuple[object, bool]:
     """(status, headers, body) or the kind of error; and whether the connection may be used again."""
     idle: list[Connection] = []
     came = Pieces(pieces)
     told: object
     try:
-        with exchanged(idle, Connection(came), method, b"", read_seconds=1) as answer:  # type: ignore[arg-type]
+        with exchanged(idle, Connection(came), method, b"", read_seconds=read_seconds) as answer:  # type: ignore[arg-type]
             body = b""
             if has_body(method, answer.status):
                 body = read_body(answer, answer.headers, most_bytes=1_000_000, deadline=float("inf"))
@@ -157,6 +158,23 @@ def test_what_is_no_answer_is_an_error_at_once(whole: bytes) -> None:
     told, may_stay = asked([whole])
     assert isinstance(told, type)
     assert not may_stay
+
+
+def test_a_head_that_trickles_is_given_up() -> None:
+    """A server that says a letter now and then would be listened to for days."""
+    whole = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+    assert asked([whole], read_seconds=-1)[0] == (200, [("content-length", "2")], b"{}")
+    assert asked([whole[:9], whole[9:]], read_seconds=-1) == (TimeoutError, False)
+
+
+def test_a_length_that_is_none_is_not_believed() -> None:
+    """A number of thousands of digits would be a fault of ours instead of an answer that makes no sense."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %b\r\n\r\n{}"
+    told, may_stay = asked([head % (b"9" * 5000)])
+    assert isinstance(told, tuple)
+    assert (told[0], told[2], may_stay) == (200, b"{}", False)
+    with pytest.raises(ProtocolViolation, match="larger than"):
+        asked([head % (b"9" * 18)])
 
 
 def test_a_request_is_written_as_it_is_meant() -> None:
